@@ -1,0 +1,90 @@
+//! The one gate that every call to the API server goes through.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::metrics::Metrics;
+use crate::plan::effect::{Fault, FaultClass};
+
+/// How long one call may take before its answer counts as lost.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Makes calls: bounded in time, counted by outcome, errors classified.
+#[derive(Clone)]
+pub struct KubeCalls {
+    metrics: Metrics,
+}
+
+impl KubeCalls {
+    /// Calls that count into these metrics.
+    pub fn new(metrics: Metrics) -> Self {
+        Self { metrics }
+    }
+
+    /// Makes one call.
+    ///
+    /// # Errors
+    /// The classified fault.
+    pub async fn make<T>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, Fault> {
+        let result = match timeout(CALL_TIMEOUT, call).await {
+            Ok(result) => result.map_err(fault),
+            Err(_) => Err(Fault {
+                class: FaultClass::NoAnswer,
+                message: format!("no answer within {} s", CALL_TIMEOUT.as_secs()),
+            }),
+        };
+        let outcome = result.as_ref().map_or_else(|f| f.class.as_str(), |_| "ok");
+        self.metrics.call("kubernetes", operation, outcome);
+        tracing::debug!(operation, outcome, "Kubernetes call");
+        result
+    }
+}
+
+fn fault(error: kube::Error) -> Fault {
+    match error {
+        kube::Error::Api(status) => Fault {
+            class: class(status.code, &status.reason),
+            message: status.message,
+        },
+        other => Fault {
+            class: FaultClass::NoAnswer,
+            message: other.to_string(),
+        },
+    }
+}
+
+fn class(code: u16, reason: &str) -> FaultClass {
+    match (code, reason) {
+        (409, "AlreadyExists") => FaultClass::AlreadyExists,
+        (409, _) => FaultClass::Stale,
+        (404 | 410, _) => FaultClass::NotFound,
+        (401, _) => FaultClass::BadCredentials,
+        (403, _) => FaultClass::AccessDenied,
+        (429, _) => FaultClass::Throttled,
+        (504, _) => FaultClass::NoAnswer,
+        (400 | 405 | 406 | 413 | 415 | 422, _) => FaultClass::Refused,
+        _ => FaultClass::Unavailable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_fall_into_their_classes() {
+        assert_eq!(class(409, "AlreadyExists"), FaultClass::AlreadyExists);
+        assert_eq!(class(409, "Conflict"), FaultClass::Stale);
+        assert_eq!(class(403, "Forbidden"), FaultClass::AccessDenied);
+        assert_eq!(class(500, "InternalError"), FaultClass::Unavailable);
+        assert_eq!(class(503, ""), FaultClass::Unavailable);
+        assert_eq!(class(504, "Timeout"), FaultClass::NoAnswer);
+        assert_eq!(class(422, "Invalid"), FaultClass::Refused);
+    }
+}

@@ -1,0 +1,61 @@
+//! Events on requests. They are told after the status is written, and losing
+//! one changes nothing.
+
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Client, Resource};
+
+use super::KubeCalls;
+use crate::api::AwsCredentialRequest;
+use crate::plan::effect::Announcement;
+
+/// Longest note that an event takes, in bytes (events.k8s.io/v1).
+const MAX_NOTE: usize = 1024;
+
+/// Writes events.
+#[derive(Clone)]
+pub struct Announcer {
+    recorder: Recorder,
+    calls: KubeCalls,
+}
+
+impl Announcer {
+    /// An announcer that signs as this instance (the pod's name).
+    pub fn new(client: Client, calls: KubeCalls, instance: String) -> Self {
+        let reporter = Reporter {
+            controller: "keylease.dev/controller".to_owned(),
+            instance: Some(instance),
+        };
+        Self {
+            recorder: Recorder::new(client, reporter),
+            calls,
+        }
+    }
+
+    /// Tells one announcement.
+    pub async fn tell(&self, request: &AwsCredentialRequest, what: &Announcement) {
+        let event = Event {
+            type_: if what.warning {
+                EventType::Warning
+            } else {
+                EventType::Normal
+            },
+            reason: what.reason.as_str().to_owned(),
+            note: Some(cut(&what.message)),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        let reference = request.object_ref(&());
+        let publish = self.recorder.publish(&event, &reference);
+        if let Err(fault) = self.calls.make("create_event", publish).await {
+            tracing::warn!(reason = what.reason.as_str(), error = fault.message, "event was lost");
+        }
+    }
+}
+
+fn cut(text: &str) -> String {
+    let mut end = text.len().min(MAX_NOTE);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}

@@ -1,0 +1,153 @@
+//! Effects: each [`Effect`] performed by one function, one call, one outcome.
+
+mod calls;
+mod events;
+mod request;
+mod secret;
+
+pub use calls::KubeCalls;
+pub use events::Announcer;
+pub use secret::secrets_api;
+
+use kube::Client;
+
+use crate::aws::Session;
+use crate::key_material::KeyMaterial;
+use crate::plan::effect::{Effect, Fault, FaultClass, Outcome};
+use crate::plan::ownership;
+use crate::plan::view::{AccountView, RoleView, View};
+
+/// The name under which we write, in `managedFields`.
+pub const FIELD_MANAGER: &str = "keylease";
+
+/// What effects are performed with.
+#[derive(Clone)]
+pub struct Hands {
+    /// The Kubernetes client.
+    pub client: Client,
+    /// Timeouts and counters for it.
+    pub calls: KubeCalls,
+    /// Writes events.
+    pub announcer: Announcer,
+}
+
+impl Hands {
+    /// Performs one effect. The key in hand is apart from the view: it goes in
+    /// where one is made and is read where one is used.
+    pub async fn perform(
+        &self,
+        effect: &Effect,
+        view: &View,
+        session: Option<&Session>,
+        key: &mut Option<KeyMaterial>,
+    ) -> Outcome {
+        let result = if effect.on_kubernetes() {
+            self.on_kubernetes(effect, view, key.as_ref()).await
+        } else {
+            match session {
+                Some(session) => on_aws(effect, view, session, key).await,
+                None => Err(not_signed_in()),
+            }
+        };
+        result.unwrap_or_else(Outcome::Failed)
+    }
+
+    async fn on_kubernetes(
+        &self,
+        effect: &Effect,
+        view: &View,
+        key: Option<&KeyMaterial>,
+    ) -> Result<Outcome, Fault> {
+        let request = &view.request;
+        match effect {
+            Effect::Begin(intent) => self.begin(request, intent).await,
+            Effect::Release => self.release(request).await,
+            Effect::Report(report) => self.report(request, report).await,
+            Effect::CheckSecret => self.check_secret(view).await,
+            Effect::PublishSecret(term) => match key {
+                Some(key) => self.publish_secret(view, key, term).await,
+                None => Err(no_key()),
+            },
+            Effect::DeleteSecret(facts) => self.delete_secret(request, facts).await,
+            _ => Err(misrouted(effect)),
+        }
+    }
+}
+
+async fn on_aws(
+    effect: &Effect,
+    view: &View,
+    aws: &Session,
+    key: &mut Option<KeyMaterial>,
+) -> Result<Outcome, Fault> {
+    let Some(intent) = view.intent() else {
+        return Err(misrouted(effect));
+    };
+    let user = intent.user_name.as_str();
+    match effect {
+        Effect::CreateUser => {
+            let (RoleView::Found(role), AccountView::Ready(account)) = (&view.role, &view.account)
+            else {
+                return Err(misrouted(effect));
+            };
+            let tags = ownership::user_tags(&view.request, role, account, &view.cluster);
+            aws.create_user(&intent, tags).await.map(|()| Outcome::Done)
+        }
+        Effect::InspectUser => {
+            let found = aws.get_user(user).await?;
+            let owner = found.map_or(crate::plan::effect::Owner::Nobody, |facts| {
+                ownership::judge(&facts, &intent, &view.request, &view.cluster)
+            });
+            Ok(Outcome::User(owner))
+        }
+        Effect::Grant(permission) => {
+            let document = match &view.role {
+                RoleView::Found(role) => {
+                    let user = role.spec.iam_user.as_ref();
+                    user.and_then(|u| u.policy_document.as_deref())
+                }
+                _ => None,
+            };
+            aws.grant(user, permission, document).await.map(|()| Outcome::Done)
+        }
+        Effect::ListKeys => aws.list_keys(user).await.map(Outcome::Keys),
+        Effect::CreateKey => {
+            let made = aws.create_key(user).await?;
+            let id = made.id().to_owned();
+            *key = Some(made);
+            Ok(Outcome::KeyCreated(id))
+        }
+        Effect::ProveKey => match key {
+            Some(key) => {
+                let arn = intent.user_arn(&aws.facts.partition);
+                aws.prove_key(key, &arn).await.map(Outcome::Proof)
+            }
+            None => Err(no_key()),
+        },
+        Effect::TakeInventory => aws.inventory(user).await.map(Outcome::Inventory),
+        Effect::Clear(attachment) => aws.clear(user, attachment).await.map(|()| Outcome::Done),
+        Effect::DeleteUser => aws.delete_user(user).await.map(|()| Outcome::Done),
+        _ => Err(misrouted(effect)),
+    }
+}
+
+fn not_signed_in() -> Fault {
+    Fault {
+        class: FaultClass::Unavailable,
+        message: "the account is not signed in any more".to_owned(),
+    }
+}
+
+fn no_key() -> Fault {
+    Fault {
+        class: FaultClass::Unavailable,
+        message: "there is no key in hand".to_owned(),
+    }
+}
+
+fn misrouted(effect: &Effect) -> Fault {
+    Fault {
+        class: FaultClass::Unavailable,
+        message: format!("{} was decided on without what it needs", effect.name()),
+    }
+}

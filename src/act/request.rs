@@ -1,0 +1,90 @@
+//! Effects on the request itself. Every write carries the resource version it
+//! was decided on, so a stale view changes nothing.
+
+use std::sync::Arc;
+
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::json;
+
+use super::{FIELD_MANAGER, Hands};
+use crate::api::AwsCredentialRequest;
+use crate::plan::effect::{Fault, Outcome, Report};
+use crate::plan::intent::{FINALIZER, INTENT_ANNOTATION, Intent};
+
+impl Hands {
+    /// Finalizer and intent in one patch.
+    pub(super) async fn begin(
+        &self,
+        request: &AwsCredentialRequest,
+        intent: &Intent,
+    ) -> Result<Outcome, Fault> {
+        let mut finalizers = other_finalizers(request);
+        finalizers.push(FINALIZER.to_owned());
+        let patch = json!({"metadata": {
+            "resourceVersion": request.metadata.resource_version,
+            "finalizers": finalizers,
+            "annotations": {INTENT_ANNOTATION: intent.to_json()},
+        }});
+        self.patch_request("begin", request, patch).await
+    }
+
+    /// Takes finalizer and intent off again.
+    pub(super) async fn release(&self, request: &AwsCredentialRequest) -> Result<Outcome, Fault> {
+        let patch = json!({"metadata": {
+            "resourceVersion": request.metadata.resource_version,
+            "finalizers": other_finalizers(request),
+            "annotations": {INTENT_ANNOTATION: null},
+        }});
+        self.patch_request("release", request, patch).await
+    }
+
+    async fn patch_request(
+        &self,
+        operation: &'static str,
+        request: &AwsCredentialRequest,
+        patch: serde_json::Value,
+    ) -> Result<Outcome, Fault> {
+        let api = self.requests(request);
+        let name = request.metadata.name.as_deref().unwrap_or_default();
+        let params = PatchParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let patch = Patch::Merge(&patch);
+        let call = api.patch(name, &params, &patch);
+        let patched = self.calls.make(operation, call).await?;
+        Ok(Outcome::Request(Arc::new(patched)))
+    }
+
+    /// Writes the status as a whole, then tells the event.
+    pub(super) async fn report(
+        &self,
+        request: &AwsCredentialRequest,
+        report: &Report,
+    ) -> Result<Outcome, Fault> {
+        let api = self.requests(request);
+        let name = request.metadata.name.as_deref().unwrap_or_default();
+        let mut updated = request.clone();
+        updated.status = Some(report.status.clone());
+        let params = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let call = api.replace_status(name, &params, &updated);
+        let written = self.calls.make("report", call).await?;
+        if let Some(event) = &report.event {
+            self.announcer.tell(&written, event).await;
+        }
+        Ok(Outcome::Request(Arc::new(written)))
+    }
+
+    fn requests(&self, request: &AwsCredentialRequest) -> Api<AwsCredentialRequest> {
+        Api::namespaced(self.client.clone(), request.namespace_name())
+    }
+}
+
+fn other_finalizers(request: &AwsCredentialRequest) -> Vec<String> {
+    let all = request.metadata.finalizers.iter().flatten();
+    all.filter(|f| *f != FINALIZER).cloned().collect()
+}

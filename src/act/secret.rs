@@ -1,0 +1,111 @@
+//! Effects on the Secret.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::{Api, Client};
+use zeroize::Zeroize;
+
+use super::{FIELD_MANAGER, Hands};
+use crate::api::AwsCredentialRequest;
+use crate::key_material::KeyMaterial;
+use crate::plan::effect::{Fault, FaultClass, Outcome};
+use crate::plan::lease::Term;
+use crate::plan::secret::{SecretFacts, SecretView, render};
+use crate::plan::view::{AccountView, View};
+
+/// Secrets in the request's own namespace: there is no other way to one.
+pub fn secrets_api(client: &Client, request: &AwsCredentialRequest) -> Api<Secret> {
+    Api::namespaced(client.clone(), request.namespace_name())
+}
+
+impl Hands {
+    /// A dry-run create of the Secret, without data.
+    pub(super) async fn check_secret(&self, view: &View) -> Result<Outcome, Fault> {
+        let secret = render(&view.request, region(view), None);
+        let params = PostParams {
+            dry_run: true,
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+        };
+        let api = secrets_api(&self.client, &view.request);
+        let call = api.create(&params, &secret);
+        self.calls.make("check_secret", call).await?;
+        Ok(Outcome::Done)
+    }
+
+    /// Writes the Secret: replaces ours in the state that was read, or creates
+    /// it. Nothing else of that name is ever overwritten.
+    pub(super) async fn publish_secret(
+        &self,
+        view: &View,
+        key: &KeyMaterial,
+        term: &Term,
+    ) -> Result<Outcome, Fault> {
+        let mut secret = render(&view.request, region(view), Some((key, term)));
+        let api = secrets_api(&self.client, &view.request);
+        let params = PostParams {
+            dry_run: false,
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+        };
+        let written = match &view.secret {
+            SecretView::Ours(facts) => {
+                secret.metadata.uid = Some(facts.uid.clone());
+                secret.metadata.resource_version = Some(facts.resource_version.clone());
+                let name = view.request.secret_name();
+                let call = api.replace(&name, &params, &secret);
+                self.calls.make("replace_secret", call).await
+            }
+            _ => self.calls.make("create_secret", api.create(&params, &secret)).await,
+        };
+        wipe(&mut secret);
+        // An admission webhook saw the data and may quote it in its refusal.
+        let mut written = written.map_err(|fault| Fault {
+            message: key.redact(&fault.message),
+            ..fault
+        })?;
+        wipe(&mut written);
+        match SecretView::of(&written.metadata, &view.request) {
+            SecretView::Ours(facts) => Ok(Outcome::Secret(facts)),
+            _ => Err(Fault {
+                class: FaultClass::Refused,
+                message: "an admission webhook took our owner reference off the Secret".to_owned(),
+            }),
+        }
+    }
+
+    /// Deletes this very Secret in this very state.
+    pub(super) async fn delete_secret(
+        &self,
+        request: &AwsCredentialRequest,
+        facts: &SecretFacts,
+    ) -> Result<Outcome, Fault> {
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: Some(facts.uid.clone()),
+                resource_version: Some(facts.resource_version.clone()),
+            }),
+            ..DeleteParams::default()
+        };
+        let api = secrets_api(&self.client, request);
+        let name = request.secret_name();
+        let call = api.delete(&name, &params);
+        match self.calls.make("delete_secret", call).await? {
+            either::Either::Left(mut deleted) => wipe(&mut deleted),
+            either::Either::Right(_) => {}
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+fn region(view: &View) -> &str {
+    match &view.account {
+        AccountView::Ready(account) => &account.region,
+        _ => crate::plan::account::DEFAULT_REGION,
+    }
+}
+
+/// Clears our own copies of the data before they are freed.
+fn wipe(secret: &mut Secret) {
+    for value in secret.data.iter_mut().flat_map(|data| data.values_mut()) {
+        value.0.zeroize();
+    }
+}

@@ -1,0 +1,141 @@
+//! `AwsAccount`: how the operator signs in to AWS.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use super::NameRef;
+
+/// How the operator signs in to one AWS account, and the bounds for every IAM
+/// user that it makes there.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[kube(
+    group = "keylease.dev",
+    version = "v1alpha1",
+    kind = "AwsAccount",
+    plural = "awsaccounts",
+    shortname = "awsacct",
+    category = "keylease",
+    status = "AwsAccountStatus",
+    derive = "PartialEq",
+    cel,
+    doc = "How the operator signs in to one AWS account, and the bounds for every IAM user that it makes there. Cluster-scoped: only platform teams write it.",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Account", type_ = "string", json_path = ".status.accountId"),
+    printcolumn(name = "ARN", type_ = "string", json_path = ".status.arn", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct AwsAccountSpec {
+    /// AWS region of the STS endpoint, and the value of `AWS_REGION` in issued
+    /// Secrets. IAM itself is global. Default: the operator's own
+    /// `AWS_REGION`, else `us-east-1`. Example: `eu-central-1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z]{2}[a-z0-9-]*-[0-9]+$')").message("region must be an AWS region name such as us-east-1"))]
+    pub region: Option<String>,
+
+    /// Where the operator's own AWS credentials come from: exactly one of
+    /// `ambient` and `secretRef`. Default: `ambient`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<AccountCredentials>,
+
+    /// Refuse to work when the credentials turn out to belong to another AWS
+    /// account than this one. 12 digits. Recommended: it stops a wrong Secret
+    /// from filling a foreign account with users. Example: `"123456789012"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 12, max = 12))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9]{12}$')").message("expectedAccountId must be the 12 digits of an AWS account id"))]
+    pub expected_account_id: Option<String>,
+
+    /// Settings for every IAM user that is made in this account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iam_users: Option<AccountIamUsers>,
+}
+
+/// Where the operator's own credentials come from.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.ambient) != has(self.secretRef)").message("credentials takes exactly one of ambient and secretRef"))]
+pub struct AccountCredentials {
+    /// The AWS SDK's default chain: environment, shared files, web identity
+    /// (IRSA), container credentials (Pod Identity), instance role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ambient: Option<Ambient>,
+
+    /// A Secret in the operator's own namespace with the keys
+    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and, for temporary
+    /// credentials, `AWS_SESSION_TOKEN`. A change of the Secret is picked up
+    /// without a restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<NameRef>,
+}
+
+/// No settings: the SDK's default chain takes them from its surroundings.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct Ambient {}
+
+/// Settings for every IAM user that is made in the account.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountIamUsers {
+    /// IAM path under which users are made. The cluster id is appended
+    /// (`/keylease/<clusterId>/`), so two clusters in one account never touch
+    /// each other's users. Begins and ends with `/`. Default: `/keylease/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    #[x_kube(validation = Rule::new("self.matches('^/([A-Za-z0-9_.,=@+-]+/)*$')").message("path must begin and end with / and hold letters, digits and _.,=@+- between, as in /keylease/"))]
+    pub path: Option<String>,
+
+    /// ARN of the managed policy that bounds what any issued user can do,
+    /// whatever its role attaches. Put on in the same call that creates the
+    /// user. Example: `arn:aws:iam::123456789012:policy/keylease-boundary`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 20, max = 2048))]
+    #[x_kube(validation = Rule::new("self.matches('^arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/[!-~]+$')").message("permissionsBoundaryArn must be the ARN of a managed policy, as in arn:aws:iam::123456789012:policy/name"))]
+    pub permissions_boundary_arn: Option<String>,
+
+    /// Whether a role may name another permissions boundary than this
+    /// account's. Default: false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_role_boundary: Option<bool>,
+
+    /// Tags put on every user in the call that creates it, besides our own
+    /// (`keylease.dev/…`). Keys of 1–128, values of 0–256 characters; letters,
+    /// digits, spaces and `_.:/=+-@`. At most 20, so that a role can add more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 20))]
+    #[x_kube(validation = Rule::new("self.all(k, size(k) <= 128 && k.matches('^[A-Za-z0-9 _.:/=+@-]+$') && !k.lowerAscii().startsWith('aws:') && !k.startsWith('keylease.dev/'))").message("tag keys have 1-128 letters, digits, spaces and _.:/=+-@; aws: and keylease.dev/ are reserved"))]
+    #[x_kube(validation = Rule::new("self.all(k, size(self[k]) <= 256 && self[k].matches('^[A-Za-z0-9 _.:/=+@{}-]*$'))").message("tag values have at most 256 letters, digits, spaces and _.:/=+-@"))]
+    pub tags: BTreeMap<String, TagValue>,
+}
+
+/// The value of a tag on an IAM user.
+#[derive(schemars::JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(transparent)]
+pub struct TagValue(#[schemars(length(max = 512))] pub String);
+
+/// What the operator found out about the account.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct AwsAccountStatus {
+    /// The 12-digit account id that `sts:GetCallerIdentity` answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+
+    /// The ARN that the operator acts as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arn: Option<String>,
+
+    /// `Ready`: whether requests can be served, and if not, why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+
+    /// The `metadata.generation` that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+}

@@ -1,0 +1,93 @@
+//! Conditions in the standard shape, with the transition time kept honest.
+
+use jiff::Timestamp;
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// The condition types in use. `Ready` is on every kind; the others tell how
+/// far a credential has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConditionType {
+    /// The object does what it is there for.
+    Ready,
+    /// AWS holds a credential for this request.
+    Issued,
+    /// The credential was proven to work and the Secret holds it.
+    Usable,
+    /// AWS no longer holds a credential for this request.
+    Revoked,
+}
+
+impl ConditionType {
+    /// The name in `status.conditions[].type`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Issued => "Issued",
+            Self::Usable => "Usable",
+            Self::Revoked => "Revoked",
+        }
+    }
+}
+
+/// Longest condition message that is written, in characters. The API server
+/// takes 32,768 bytes; a message is for a person, and AWS may answer at length.
+const MAX_MESSAGE: usize = 1024;
+
+/// Sets one condition. `lastTransitionTime` moves only when the status does,
+/// so writing the same thing twice leaves the object as it is.
+pub fn set_condition(
+    conditions: &mut Vec<Condition>,
+    kind: ConditionType,
+    status: bool,
+    reason: &str,
+    message: &str,
+    generation: Option<i64>,
+    now: Timestamp,
+) {
+    let status = if status { "True" } else { "False" };
+    let message: String = message.chars().take(MAX_MESSAGE).collect();
+    let found = conditions.iter_mut().find(|c| c.type_ == kind.as_str());
+    match found {
+        Some(old) => {
+            if old.status != status {
+                old.last_transition_time = Time(now);
+            }
+            old.status = status.to_owned();
+            old.reason = reason.to_owned();
+            old.message = message;
+            old.observed_generation = generation;
+        }
+        None => conditions.push(Condition {
+            type_: kind.as_str().to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message,
+            observed_generation: generation,
+            last_transition_time: Time(now),
+        }),
+    }
+}
+
+/// The condition of that type, if it was ever set.
+pub fn get_condition(conditions: &[Condition], kind: ConditionType) -> Option<&Condition> {
+    conditions.iter().find(|c| c.type_ == kind.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transition_time_moves_only_with_the_status() {
+        let at = |s| Timestamp::from_second(s).unwrap();
+        let mut all = Vec::new();
+        set_condition(&mut all, ConditionType::Ready, false, "A", "", Some(1), at(1));
+        set_condition(&mut all, ConditionType::Ready, false, "B", "", Some(1), at(2));
+        assert_eq!(all[0].last_transition_time, Time(at(1)));
+        assert_eq!(all[0].reason, "B");
+        set_condition(&mut all, ConditionType::Ready, true, "C", "", Some(1), at(3));
+        assert_eq!(all[0].last_transition_time, Time(at(3)));
+        assert_eq!(all.len(), 1);
+    }
+}

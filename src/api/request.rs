@@ -1,0 +1,184 @@
+//! `AwsCredentialRequest`: one lease, one Secret.
+
+use std::collections::BTreeMap;
+
+use kube::{CustomResource, KubeSchema, ResourceExt};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{AwsCredentialRequestStatus, GoDuration, NameRef};
+
+/// Asks for one AWS credential of a role. The answer is a Secret in the same
+/// namespace that holds an access key, already proven to work, and a lease in
+/// the status. When the lease ends or the request is deleted, so does the key.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "keylease.dev",
+    version = "v1alpha1",
+    kind = "AwsCredentialRequest",
+    plural = "awscredentialrequests",
+    shortname = "awscr",
+    category = "keylease",
+    namespaced,
+    status = "AwsCredentialRequestStatus",
+    derive = "PartialEq",
+    cel,
+    doc = "Asks for one AWS credential of a role. The answer is a Secret in the same namespace that holds an access key, already proven to work, and a lease in the status. When the lease ends or the request is deleted, so does the key.",
+    printcolumn(name = "Role", type_ = "string", json_path = ".spec.roleRef.name"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Key ID", type_ = "string", json_path = ".status.credential.accessKeyId"),
+    printcolumn(name = "Expires", type_ = "string", json_path = ".status.lease.expiresAt"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Secret", type_ = "string", json_path = ".status.secretName", priority = 1),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("(has(self.secret) && has(self.secret.name) ? self.secret.name : '') == (has(oldSelf.secret) && has(oldSelf.secret.name) ? oldSelf.secret.name : '')").message("secret.name cannot be changed; make a new request"))]
+pub struct AwsCredentialRequestSpec {
+    /// The `AwsRole` whose permissions the credential carries. It cannot be
+    /// changed: make a new request for another role.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("roleRef cannot be changed; make a new request"))]
+    pub role_ref: NameRef,
+
+    /// How long the lease lives, counted from the moment at which the Secret
+    /// is written. From 1s up to the role's maximum; more is refused, not cut.
+    /// Default: the role's default. Example: `1h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]{1,7}(h|m|s))+$') && duration(self) >= duration('1s') && duration(self) <= duration('768h')").message("ttl must be a duration in h, m and s between 1s and 768h, such as 1h or 15m"))]
+    pub ttl: Option<GoDuration>,
+
+    /// What happens when the lease ends. `Revoke` (the default): the
+    /// credential and the Secret are removed and the request stays as
+    /// `Expired`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_expiry: Option<OnExpiry>,
+
+    /// The Secret that is written. Default: the request's own name and the
+    /// usual key names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretTemplate>,
+}
+
+/// What happens when a lease ends.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnExpiry {
+    /// The credential and the Secret are removed; the request stays as
+    /// `Expired`.
+    #[default]
+    Revoke,
+}
+
+/// The form of the Secret.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretTemplate {
+    /// Name of the Secret. A Secret of that name which is not ours is never
+    /// touched; the request then fails and says so. It cannot be changed.
+    /// Default: the request's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')").message("secret.name must be a valid name of a Secret: lower-case letters, digits, - and ."))]
+    pub name: Option<String>,
+
+    /// Labels to put on the Secret. Keys under `keylease.dev/` are ours.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64))]
+    #[x_kube(validation = Rule::new("self.all(k, !k.startsWith('keylease.dev/') && k != 'app.kubernetes.io/managed-by')").message("labels under keylease.dev/ and app.kubernetes.io/managed-by are set by Keylease"))]
+    #[x_kube(validation = Rule::new("self.all(k, size(k) <= 317 && k.matches('^([a-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$') && self[k].matches('^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$'))").message("labels must be valid Kubernetes labels: at most 63 letters, digits and -_. in name and value"))]
+    pub labels: BTreeMap<String, LabelValue>,
+
+    /// Annotations to put on the Secret. Keys under `keylease.dev/` are ours.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64))]
+    #[x_kube(validation = Rule::new("self.all(k, !k.startsWith('keylease.dev/'))").message("annotations under keylease.dev/ are set by Keylease"))]
+    #[x_kube(validation = Rule::new("self.all(k, size(k) <= 317 && k.matches('^([a-z0-9.-]+/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$'))").message("annotation keys must be valid Kubernetes names: at most 63 letters, digits and -_. after an optional prefix/"))]
+    pub annotations: BTreeMap<String, AnnotationValue>,
+
+    /// Names of the Secret's keys, where the usual ones do not fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<SecretKeys>,
+
+    /// The shared-credentials file inside the Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_file: Option<CredentialsFile>,
+
+    /// The Secret's type. It cannot be changed. Default: `Opaque`.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("!self.startsWith('kubernetes.io/') && !self.startsWith('bootstrap.kubernetes.io/')").message("secret.type must not be one of Kubernetes's own types; use Opaque or a name of yours"))]
+    pub type_: Option<String>,
+}
+
+/// The value of a label.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(transparent)]
+pub struct LabelValue(#[schemars(length(max = 63))] pub String);
+
+/// The value of an annotation.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(transparent)]
+pub struct AnnotationValue(#[schemars(length(max = 4096))] pub String);
+
+/// Names of the keys in the Secret's data. Each has 1–253 letters, digits and
+/// `-_.`, and no two are the same.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKeys {
+    /// Default: `AWS_ACCESS_KEY_ID`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message("keys of a Secret have letters, digits and -_."))]
+    pub access_key_id: Option<String>,
+    /// Default: `AWS_SECRET_ACCESS_KEY`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message("keys of a Secret have letters, digits and -_."))]
+    pub secret_access_key: Option<String>,
+    /// Default: `AWS_REGION`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message("keys of a Secret have letters, digits and -_."))]
+    pub region: Option<String>,
+    /// Default: `expiration`. The value is the lease's end in RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message("keys of a Secret have letters, digits and -_."))]
+    pub expiration: Option<String>,
+}
+
+/// The shared-credentials file inside the Secret, as AWS's tools read it.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialsFile {
+    /// The Secret's key that holds the file. Default: `credentials`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message("keys of a Secret have letters, digits and -_."))]
+    pub key: Option<String>,
+
+    /// The profile in the file. Default: `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_.@:/+-]+$')").message("profile has letters, digits and _.@:/+- only"))]
+    pub profile: Option<String>,
+}
+
+impl AwsCredentialRequest {
+    /// The namespace of the request. Empty only for an object that never came
+    /// from an API server.
+    pub fn namespace_name(&self) -> &str {
+        self.metadata.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// The uid that the API server gave this very object: a request that is
+    /// deleted and made again under its name has another.
+    pub fn uid_str(&self) -> &str {
+        self.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    /// Name of the Secret that this request writes.
+    pub fn secret_name(&self) -> String {
+        let named = self.spec.secret.as_ref().and_then(|s| s.name.clone());
+        named.unwrap_or_else(|| self.name_any())
+    }
+}

@@ -1,0 +1,110 @@
+//! The status of an `AwsCredentialRequest`: what people and `kubectl` read.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How far the request has come, its lease, and which credential it has. Never
+/// holds a secret.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct AwsCredentialRequestStatus {
+    /// Where the request stands, in one word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<Phase>,
+
+    /// The lease, from the moment at which the Secret was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
+
+    /// The credential that AWS holds for this request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Credential>,
+
+    /// Name of the Secret that holds the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_name: Option<String>,
+
+    /// `Ready`, `Issued`, `Usable` and `Revoked`, each with a reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+
+    /// Attempts that failed since the last success. The pause before the next
+    /// one grows with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failures: Option<i32>,
+
+    /// When the last attempt failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure_time: Option<Time>,
+
+    /// The `metadata.generation` that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+}
+
+/// Where a request stands.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Waits for something that is not there yet: the role, the account.
+    Pending,
+    /// A credential is being made and proven.
+    Issuing,
+    /// The Secret holds a key that was proven to work.
+    Ready,
+    /// The credential is being removed from AWS.
+    Revoking,
+    /// The lease ended; AWS holds nothing of it any more.
+    Expired,
+    /// The request cannot be served as it is. The `Ready` condition says what
+    /// to change. It is tried again when something changes, and slowly
+    /// without.
+    Failed,
+}
+
+/// A lease in the sense of Vault: how long the credential may be used.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Lease {
+    /// `keylease.dev/creds/<role>/<uid of the request>`.
+    pub id: String,
+    /// When the Secret was written.
+    pub issued_at: Time,
+    /// When the credential is removed.
+    pub expires_at: Time,
+    /// The end past which no renewal can go: issue plus the role's maximum.
+    pub max_expires_at: Time,
+    /// The lease's length, for example `1h`.
+    pub duration: String,
+    /// Whether the lease ends before its maximum, so that a renewal could
+    /// lengthen it.
+    pub renewable: bool,
+    /// How often it was renewed.
+    pub renewals: i32,
+}
+
+/// The credential that AWS holds. Never the secret key.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Credential {
+    /// The role's credential type: `iamUser`.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// The AWS account that it was made in.
+    pub account_id: String,
+    /// The id of the access key, which is no secret.
+    pub access_key_id: String,
+    /// The IAM user that owns the key.
+    pub user_name: String,
+    /// The user's ARN.
+    pub arn: String,
+}
+
+impl AwsCredentialRequestStatus {
+    /// Failures since the last success, never negative.
+    pub fn failure_count(&self) -> u32 {
+        u32::try_from(self.failures.unwrap_or(0)).unwrap_or(0)
+    }
+}

@@ -1,0 +1,149 @@
+//! `AwsRole`: which permissions, for whom, for how long.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use super::{GoDuration, NameRef, TagValue};
+
+/// Which AWS permissions a credential carries, which namespaces may ask for
+/// it, and how long it lives.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "keylease.dev",
+    version = "v1alpha1",
+    kind = "AwsRole",
+    plural = "awsroles",
+    shortname = "awsrole",
+    category = "keylease",
+    status = "AwsRoleStatus",
+    derive = "PartialEq",
+    cel,
+    doc = "Which AWS permissions a credential carries, which namespaces may ask for it, and how long it lives. Cluster-scoped: only platform teams write it.",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Account", type_ = "string", json_path = ".spec.accountRef.name"),
+    printcolumn(name = "Default TTL", type_ = "string", json_path = ".spec.ttl.default"),
+    printcolumn(name = "Max TTL", type_ = "string", json_path = ".spec.ttl.max"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.iamUser)").message("a role takes exactly one credential type: set iamUser"))]
+pub struct AwsRoleSpec {
+    /// The `AwsAccount` in which credentials of this role are made.
+    pub account_ref: NameRef,
+
+    /// Every lease gets an IAM user of its own with one access key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iam_user: Option<IamUser>,
+
+    /// How long leases of this role live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<RoleTtl>,
+
+    /// The namespaces whose requests may use this role. Empty or absent:
+    /// nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_namespaces: Option<AllowedNamespaces>,
+}
+
+/// The permissions and marks of the IAM user behind a lease.
+///
+/// A change applies to leases that are issued after it.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct IamUser {
+    /// ARNs of managed policies that are attached to the user. At most 10
+    /// (AWS's quota for a user). Example: `arn:aws:iam::aws:policy/ReadOnlyAccess`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), inner(length(min = 20, max = 2048)), extend("x-kubernetes-list-type" = "set"))]
+    #[x_kube(validation = Rule::new("self.all(a, a.matches('^arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/[!-~]+$'))").message("policyArns must be ARNs of managed policies, as in arn:aws:iam::aws:policy/ReadOnlyAccess"))]
+    pub policy_arns: Vec<String>,
+
+    /// An IAM policy document in JSON that is put on the user as an inline
+    /// policy. At most 2,048 characters without white space (AWS's quota for
+    /// the inline policies of a user).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 8192))]
+    #[x_kube(validation = Rule::new("self.matches('^\\\\s*[{](.|\\\\s)*[}]\\\\s*$')").message("policyDocument must be a JSON object: { \"Version\": \"2012-10-17\", \"Statement\": [ … ] }"))]
+    #[x_kube(validation = Rule::new("self.replace(' ', '').replace('\\n', '').replace('\\t', '').replace('\\r', '').size() <= 2048").message("policyDocument has more than 2,048 characters without white space, which is AWS's quota for a user; make a managed policy and name it in policyArns"))]
+    pub policy_document: Option<String>,
+
+    /// Names of IAM groups that the user joins. At most 10 (AWS's quota).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), inner(length(min = 1, max = 128)), extend("x-kubernetes-list-type" = "set"))]
+    #[x_kube(validation = Rule::new("self.all(g, g.matches('^[A-Za-z0-9_+=,.@-]+$'))").message("group names have 1-128 letters, digits and _+=,.@-"))]
+    pub groups: Vec<String>,
+
+    /// Path below the account's own (`/keylease/<clusterId>/`), for example
+    /// `team-a/`. No leading `/`, one at the end. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    #[x_kube(validation = Rule::new("self.matches('^([A-Za-z0-9_.,=@+-]+/)*$')").message("path is relative to the account's path: no leading /, one at the end, as in team-a/"))]
+    pub path: Option<String>,
+
+    /// ARN of the managed policy that bounds the user, in place of the
+    /// account's. Refused unless the account sets
+    /// `iamUsers.allowRoleBoundary`. Default: the account's boundary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 20, max = 2048))]
+    #[x_kube(validation = Rule::new("self.matches('^arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/[!-~]+$')").message("permissionsBoundaryArn must be the ARN of a managed policy, as in arn:aws:iam::123456789012:policy/name"))]
+    pub permissions_boundary_arn: Option<String>,
+
+    /// Tags put on the user in the call that creates it. They win over the
+    /// account's tags of the same key. Values may use `{{namespace}}`,
+    /// `{{request}}` and `{{role}}`. At most 20.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 20))]
+    #[x_kube(validation = Rule::new("self.all(k, size(k) <= 128 && k.matches('^[A-Za-z0-9 _.:/=+@-]+$') && !k.lowerAscii().startsWith('aws:') && !k.startsWith('keylease.dev/'))").message("tag keys have 1-128 letters, digits, spaces and _.:/=+-@; aws: and keylease.dev/ are reserved"))]
+    #[x_kube(validation = Rule::new("self.all(k, size(self[k]) <= 256 && self[k].matches('^[A-Za-z0-9 _.:/=+@{}-]*$'))").message("tag values have at most 256 letters, digits, spaces and _.:/=+-@"))]
+    pub tags: BTreeMap<String, TagValue>,
+}
+
+/// How long leases live. Both default to 768h, the system's maximum.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.default) || !has(self.max) || !self.default.matches('^([0-9]{1,7}(h|m|s))+$') || !self.max.matches('^([0-9]{1,7}(h|m|s))+$') || duration(self.default) <= duration(self.max)").message("ttl.default must not be longer than ttl.max"))]
+pub struct RoleTtl {
+    /// The lifetime of a lease whose request names none. From 1s to 768h.
+    /// Default: 768h, or `max` if that is shorter. Example: `1h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]{1,7}(h|m|s))+$') && duration(self) >= duration('1s') && duration(self) <= duration('768h')").message("ttl.default must be a duration in h, m and s between 1s and 768h, such as 1h or 15m"))]
+    pub default: Option<GoDuration>,
+
+    /// The longest lifetime that a request may ask for. From 1s to 768h.
+    /// Default: 768h. Example: `24h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]{1,7}(h|m|s))+$') && duration(self) >= duration('1s') && duration(self) <= duration('768h')").message("ttl.max must be a duration in h, m and s between 1s and 768h, such as 24h"))]
+    pub max: Option<GoDuration>,
+}
+
+/// Who may use a role. A namespace is allowed when it is named or selected.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct AllowedNamespaces {
+    /// Names of namespaces. `["*"]` allows every namespace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
+    #[x_kube(validation = Rule::new("self.all(n, n == '*' || n.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$'))").message("allowedNamespaces.names takes names of namespaces, or \"*\" alone for all; patterns are not supported, use selector"))]
+    pub names: Vec<String>,
+
+    /// Selects namespaces by their labels. An empty selector selects nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<LabelSelector>,
+}
+
+/// What the operator found out about the role.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct AwsRoleStatus {
+    /// `Ready`: whether requests of this role can be served, and if not, why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+
+    /// The `metadata.generation` that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+}

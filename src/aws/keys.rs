@@ -1,0 +1,58 @@
+//! Access keys: list, make, prove.
+
+use super::Session;
+use super::sign_in::static_provider;
+use crate::key_material::KeyMaterial;
+use crate::plan::effect::{Fault, FaultClass};
+
+impl Session {
+    /// `ListAccessKeys`: the ids of the user's keys. A user that does not
+    /// exist has none. (A user has two at most, so there is one page; and if
+    /// a race made more, all that fit a page.)
+    pub async fn list_keys(&self, user: &str) -> Result<Vec<String>, Fault> {
+        let call = self.iam.list_access_keys().user_name(user).send();
+        match self.calls.iam("ListAccessKeys", call).await {
+            Ok(answer) => Ok(answer
+                .access_key_metadata
+                .into_iter()
+                .filter_map(|key| key.access_key_id)
+                .collect()),
+            Err(fault) if fault.class == FaultClass::NotFound => Ok(Vec::new()),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// `CreateAccessKey`. From here on the secret exists in one place: the
+    /// value that this returns.
+    pub async fn create_key(&self, user: &str) -> Result<KeyMaterial, Fault> {
+        let call = self.iam.create_access_key().user_name(user).send();
+        let answer = self.calls.iam("CreateAccessKey", call).await?;
+        match answer.access_key {
+            Some(key) => Ok(KeyMaterial::new(key.access_key_id, key.secret_access_key)),
+            None => Err(Fault {
+                class: FaultClass::NoAnswer,
+                message: "the answer held no key".to_owned(),
+            }),
+        }
+    }
+
+    /// `GetCallerIdentity` with the key itself: `true` once AWS knows it as
+    /// that user's. "Unknown key" is the answer to wait out, not a failure.
+    pub async fn prove_key(&self, key: &KeyMaterial, user_arn: &str) -> Result<bool, Fault> {
+        let config = self
+            .config
+            .to_builder()
+            .credentials_provider(static_provider(key, None))
+            .identity_cache(aws_config::identity::IdentityCache::no_cache())
+            .build();
+        let sts = aws_sdk_sts::Client::new(&config);
+        let call = sts.get_caller_identity().send();
+        match self.calls.sts("GetCallerIdentity", call).await {
+            Ok(identity) => Ok(identity.arn.as_deref() == Some(user_arn)),
+            Err(fault) => match fault.class {
+                FaultClass::BadCredentials | FaultClass::AccessDenied => Ok(false),
+                _ => Err(fault),
+            },
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! IAM and STS: one function per effect, each one call with a timeout and a
+//! counter. Nothing here decides; the outcome goes back to `plan`.
+
+mod call;
+mod error;
+mod inventory;
+mod keys;
+mod registry;
+mod sign_in;
+mod teardown;
+mod users;
+
+pub use call::{CALL_TIMEOUT, Calls};
+pub use registry::Accounts;
+pub use sign_in::{Credentials, Session, Signer};

@@ -1,0 +1,90 @@
+//! The accounts that the operator is signed in to, by name of `AwsAccount`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use tokio::sync::watch;
+
+use super::Session;
+use crate::plan::reasons::{Reason, Verdict};
+use crate::plan::view::AccountView;
+
+/// Shared between the account controller, which writes, and the request
+/// controller, which reads.
+#[derive(Clone)]
+pub struct Accounts {
+    entries: Arc<RwLock<HashMap<String, Entry>>>,
+    changed: watch::Sender<()>,
+}
+
+impl Default for Accounts {
+    fn default() -> Self {
+        Self {
+            entries: Arc::default(),
+            changed: watch::Sender::new(()),
+        }
+    }
+}
+
+#[derive(Clone)]
+enum Entry {
+    SignedIn(Arc<Session>),
+    /// Why it cannot be used, as the account's own condition says it.
+    NotReady(String),
+}
+
+impl Accounts {
+    /// The account can be used.
+    pub fn signed_in(&self, name: &str, session: Session) {
+        self.enter(name, Entry::SignedIn(Arc::new(session)));
+    }
+
+    /// The account cannot be used now.
+    pub fn not_ready(&self, name: &str, why: String) {
+        self.enter(name, Entry::NotReady(why));
+    }
+
+    fn enter(&self, name: &str, entry: Entry) {
+        self.entries.write().insert(name.to_owned(), entry);
+        self.changed.send_replace(());
+    }
+
+    /// Completes when each of these accounts was signed in to, or failed to be.
+    pub async fn all_known(&self, names: Vec<String>) {
+        let mut changed = self.changed.subscribe();
+        while !names.iter().all(|name| self.entries.read().contains_key(name)) {
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The account was deleted.
+    pub fn forget(&self, name: &str) {
+        self.entries.write().remove(name);
+    }
+
+    /// The session of an account that can be used.
+    pub fn session(&self, name: &str) -> Option<Arc<Session>> {
+        match self.entries.read().get(name)? {
+            Entry::SignedIn(session) => Some(session.clone()),
+            Entry::NotReady(_) => None,
+        }
+    }
+
+    /// What decisions may know of the account.
+    pub fn view(&self, name: &str) -> AccountView {
+        match self.entries.read().get(name) {
+            Some(Entry::SignedIn(session)) => AccountView::Ready(Box::new(session.facts.clone())),
+            Some(Entry::NotReady(why)) => AccountView::NotReady(Verdict::new(
+                Reason::AccountNotReady,
+                format!("AwsAccount {name} is not ready: {why}"),
+            )),
+            None => AccountView::NotReady(Verdict::new(
+                Reason::AccountNotFound,
+                format!("there is no AwsAccount {name}; create it"),
+            )),
+        }
+    }
+}

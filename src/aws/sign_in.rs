@@ -1,0 +1,139 @@
+//! Signing in: from an account's credentials to clients that make calls.
+
+use aws_config::retry::RetryConfig;
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_sdk_sts::config::SharedHttpClient;
+
+use super::call::Calls;
+use crate::key_material::KeyMaterial;
+use crate::plan::account::{DEFAULT_REGION, SignIn};
+use crate::plan::admission::AccountFacts;
+
+/// Where the credentials for a sign-in come from.
+pub enum Credentials {
+    /// The SDK's default chain.
+    Ambient,
+    /// Given ones.
+    Static {
+        /// The access key.
+        key: KeyMaterial,
+        /// The session token of temporary credentials.
+        session_token: Option<String>,
+    },
+}
+
+/// Signs in. Holds the one HTTP client that all accounts share.
+#[derive(Clone)]
+pub struct Signer {
+    http: SharedHttpClient,
+    calls: Calls,
+}
+
+/// A signed-in account: who we are there, and clients that act as that.
+#[derive(Clone)]
+pub struct Session {
+    /// What decisions need to know of the account.
+    pub facts: AccountFacts,
+    pub(super) iam: aws_sdk_iam::Client,
+    pub(super) config: SdkConfig,
+    pub(super) calls: Calls,
+}
+
+/// Clients that are not yet known to work.
+pub struct Candidate {
+    config: SdkConfig,
+    calls: Calls,
+}
+
+impl Signer {
+    /// A signer whose calls count into these.
+    pub fn new(calls: Calls) -> Self {
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
+            .build_https();
+        Self { http, calls }
+    }
+
+    /// Prepares clients for these credentials. The region is the given one,
+    /// else the environment's, else [`DEFAULT_REGION`].
+    ///
+    /// The SDK retries nothing: what is tried again, and when, is decided in
+    /// `plan`, where one failure cannot become a storm.
+    pub async fn prepare(&self, credentials: Credentials, region: Option<String>) -> Candidate {
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(self.http.clone())
+            .retry_config(RetryConfig::disabled());
+        if let Ok(name) = AppName::new("keylease") {
+            loader = loader.app_name(name);
+        }
+        if let Some(region) = region {
+            loader = loader.region(Region::new(region));
+        }
+        if let Credentials::Static { key, session_token } = credentials {
+            loader = loader.credentials_provider(static_provider(&key, session_token));
+        }
+        let mut config = loader.load().await;
+        if config.region().is_none() {
+            let region = Region::from_static(DEFAULT_REGION);
+            config = config.into_builder().region(region).build();
+        }
+        let calls = self.calls.clone();
+        Candidate { config, calls }
+    }
+}
+
+impl Candidate {
+    /// Asks STS who these credentials are.
+    pub async fn identify(&self) -> SignIn {
+        let Some(provider) = self.config.credentials_provider() else {
+            return SignIn::NoCredentials("the AWS SDK's default chain is empty".to_owned());
+        };
+        if let Err(error) = provider.provide_credentials().await {
+            return SignIn::NoCredentials(format!(
+                "the operator finds no AWS credentials in its surroundings ({error}); set up IRSA, \
+                 Pod Identity or environment variables, or use credentials.secretRef"
+            ));
+        }
+        let sts = aws_sdk_sts::Client::new(&self.config);
+        let call = sts.get_caller_identity().send();
+        match self.calls.sts("GetCallerIdentity", call).await {
+            Ok(identity) => SignIn::Identity {
+                account_id: identity.account.unwrap_or_default(),
+                arn: identity.arn.unwrap_or_default(),
+            },
+            Err(fault) => SignIn::Failed(fault),
+        }
+    }
+
+    /// The region that calls and issued Secrets use.
+    pub fn region(&self) -> &str {
+        self.config.region().map_or(DEFAULT_REGION, |r| r.as_ref())
+    }
+
+    /// The session, now that it is known whose it is.
+    pub fn session(&self, facts: AccountFacts) -> Session {
+        Session {
+            facts,
+            iam: aws_sdk_iam::Client::new(&self.config),
+            config: self.config.clone(),
+            calls: self.calls.clone(),
+        }
+    }
+}
+
+/// A provider of fixed credentials. The SDK's own copy is wiped on drop too.
+pub(super) fn static_provider(
+    key: &KeyMaterial,
+    session_token: Option<String>,
+) -> SharedCredentialsProvider {
+    let credentials = aws_credential_types::Credentials::new(
+        key.id(),
+        key.expose(),
+        session_token,
+        None,
+        "keylease",
+    );
+    SharedCredentialsProvider::new(credentials)
+}

@@ -1,0 +1,94 @@
+//! IAM users: make, recognise, equip, remove.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_iam::types::Tag;
+
+use super::Session;
+use crate::plan::effect::{Fault, FaultClass};
+use crate::plan::intent::{Intent, Permission};
+use crate::plan::naming::INLINE_POLICY;
+use crate::plan::ownership::UserFacts;
+
+impl Session {
+    /// `CreateUser` with path, tags and boundary in one call: there is never a
+    /// moment in which the user exists without them.
+    pub async fn create_user(
+        &self,
+        intent: &Intent,
+        tags: BTreeMap<String, String>,
+    ) -> Result<(), Fault> {
+        let tags: Result<Vec<Tag>, _> = tags
+            .into_iter()
+            .map(|(key, value)| Tag::builder().key(key).value(value).build())
+            .collect();
+        let tags = tags.map_err(|e| Fault {
+            class: FaultClass::Refused,
+            message: e.to_string(),
+        })?;
+        let call = self
+            .iam
+            .create_user()
+            .user_name(&intent.user_name)
+            .path(&intent.path)
+            .set_permissions_boundary(intent.boundary.clone())
+            .set_tags(Some(tags))
+            .send();
+        self.calls.iam("CreateUser", call).await.map(drop)
+    }
+
+    /// `GetUser`: what is known of the user, or `None` if there is none.
+    pub async fn get_user(&self, name: &str) -> Result<Option<UserFacts>, Fault> {
+        let call = self.iam.get_user().user_name(name).send();
+        match self.calls.iam("GetUser", call).await {
+            Ok(answer) => Ok(answer.user.map(|user| UserFacts {
+                path: user.path,
+                boundary: user
+                    .permissions_boundary
+                    .and_then(|b| b.permissions_boundary_arn),
+                tags: user
+                    .tags
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|tag| (tag.key, tag.value))
+                    .collect(),
+            })),
+            Err(fault) if fault.class == FaultClass::NotFound => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Puts one permission on the user. Doing it twice does no harm.
+    pub async fn grant(
+        &self,
+        user: &str,
+        permission: &Permission,
+        document: Option<&str>,
+    ) -> Result<(), Fault> {
+        match permission {
+            Permission::ManagedPolicy(arn) => {
+                let call = self.iam.attach_user_policy().user_name(user).policy_arn(arn);
+                self.calls.iam("AttachUserPolicy", call.send()).await.map(drop)
+            }
+            Permission::InlinePolicy => {
+                let call = self
+                    .iam
+                    .put_user_policy()
+                    .user_name(user)
+                    .policy_name(INLINE_POLICY)
+                    .policy_document(document.unwrap_or_default());
+                self.calls.iam("PutUserPolicy", call.send()).await.map(drop)
+            }
+            Permission::Group(group) => {
+                let call = self.iam.add_user_to_group().user_name(user).group_name(group);
+                self.calls.iam("AddUserToGroup", call.send()).await.map(drop)
+            }
+        }
+    }
+
+    /// `DeleteUser`. Fails with a conflict while anything is left on it.
+    pub async fn delete_user(&self, name: &str) -> Result<(), Fault> {
+        let call = self.iam.delete_user().user_name(name).send();
+        self.calls.iam("DeleteUser", call).await.map(drop)
+    }
+}

@@ -1,0 +1,155 @@
+//! `keylease controller`: starts everything, and stops it in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, Client};
+use tokio_util::sync::CancellationToken;
+
+use crate::act::{Announcer, Hands, KubeCalls};
+use crate::aws::{Accounts, Calls, Signer};
+use crate::controller::{Context, Controllers, Desk, SecretIndex, Suspects};
+use crate::health::{self, Readiness};
+use crate::metrics::Metrics;
+use crate::plan::naming::ClusterId;
+use crate::telemetry::{self, LogFormat};
+
+/// Pause between attempts to reach the API server at the start.
+const START_PAUSE: Duration = Duration::from_secs(2);
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Address of /healthz, /readyz and /metrics.
+    #[arg(long, env = "KEYLEASE_HTTP_ADDR", default_value = "0.0.0.0:8080")]
+    http_addr: SocketAddr,
+
+    /// The operator's own namespace, where the Secrets of accounts lie.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "keylease-system")]
+    namespace: String,
+
+    /// What is logged: a level, or targets with levels as in
+    /// info,keylease=debug. Libraries that see secrets never go below info.
+    #[arg(long, env = "KEYLEASE_LOG", default_value = "info")]
+    log: String,
+
+    /// Form of the log.
+    #[arg(long, env = "KEYLEASE_LOG_FORMAT", value_enum, default_value = "text")]
+    log_format: LogFormat,
+
+    /// Name of this instance in events.
+    #[arg(long, env = "POD_NAME", default_value = "keylease")]
+    instance: String,
+}
+
+pub(super) fn run(args: Args) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| format!("cannot start: {e}"))?;
+    runtime.block_on(serve(args))
+}
+
+async fn serve(args: Args) -> Result<(), String> {
+    let Args {
+        http_addr,
+        namespace,
+        log,
+        log_format,
+        instance,
+    } = args;
+    telemetry::init(&log, log_format)?;
+    let stop = stop_on_signal()?;
+    let metrics = Metrics::default();
+    let readiness = Readiness::default();
+    readiness.expect("API server");
+    readiness.expect("Secret watch and account sign-in");
+    let health = tokio::spawn(health::serve(
+        http_addr,
+        readiness.clone(),
+        metrics.clone(),
+        stop.clone(),
+    ));
+
+    let client = Client::try_default().await.map_err(|e| {
+        format!("no cluster to work for ({e}); set KUBECONFIG or run inside a cluster")
+    })?;
+    let calls = KubeCalls::new(metrics.clone());
+    let Some(cluster) = cluster_id(&client, &calls, &stop).await else {
+        return Ok(());
+    };
+    readiness.reached("API server");
+    tracing::info!(cluster = cluster.0, version = env!("CARGO_PKG_VERSION"), "keylease starts");
+
+    let controllers = Controllers::new(&client);
+    let (suspects, suspected) = Suspects::channel();
+    let announcer = Announcer::new(client.clone(), calls.clone(), instance);
+    let context = Context {
+        hands: Hands {
+            client: client.clone(),
+            calls,
+            announcer,
+        },
+        client,
+        cluster,
+        namespace,
+        accounts: Accounts::default(),
+        signer: Signer::new(Calls::new(metrics.clone())),
+        desk: Desk::default(),
+        secrets: SecretIndex::default(),
+        roles: controllers.roles(),
+        metrics,
+        suspects,
+    };
+    controllers.run(Arc::new(context), suspected, readiness, stop).await;
+    tracing::info!("keylease stopped");
+    health.abort();
+    Ok(())
+}
+
+/// The uid of `kube-system`: the one name of a cluster that it keeps for life.
+/// `None` when told to stop before the API server answered.
+async fn cluster_id(
+    client: &Client,
+    calls: &KubeCalls,
+    stop: &CancellationToken,
+) -> Option<ClusterId> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    loop {
+        match calls.make("get_kube_system", api.get_metadata("kube-system")).await {
+            Ok(namespace) => {
+                if let Some(uid) = namespace.metadata.uid {
+                    return Some(ClusterId(uid));
+                }
+            }
+            Err(fault) => {
+                tracing::warn!(error = fault.message, "waiting for the API server");
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(START_PAUSE) => {}
+            () = stop.cancelled() => return None,
+        }
+    }
+}
+
+/// One signal for the whole process: SIGTERM from Kubernetes, SIGINT from a
+/// terminal.
+fn stop_on_signal() -> Result<CancellationToken, String> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).map_err(|e| format!("cannot listen for signals: {e}"));
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: what is under way finishes its step");
+        token.cancel();
+    });
+    Ok(stop)
+}

@@ -1,0 +1,201 @@
+//! Accounts: sign in, keep the session for the request controller, tell the
+//! state in the status.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::PostParams;
+use kube::runtime::controller::Action;
+use parking_lot::Mutex;
+use zeroize::Zeroizing;
+
+use super::context::Context;
+use crate::act::FIELD_MANAGER;
+use crate::api::AwsAccount;
+use crate::aws::Credentials;
+use crate::key_material::KeyMaterial;
+use crate::plan::account::{self, AccountVerdict, RECHECK, SignIn};
+use crate::plan::effect::Fault;
+
+/// When to try again after the API server did not serve.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// The account controller's own context.
+pub struct AccountContext {
+    /// What all controllers share.
+    pub shared: Arc<Context>,
+    /// The last sign-in of each account, by name.
+    pub sign_ins: Mutex<HashMap<String, LastSignIn>>,
+}
+
+/// The last sign-in of an account.
+pub struct LastSignIn {
+    fingerprint: Fingerprint,
+    at: Instant,
+    failures: u32,
+}
+
+/// What a sign-in depends on: object and Secret, by uid and version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Fingerprint {
+    uid: Option<String>,
+    generation: Option<i64>,
+    secret: Option<String>,
+}
+
+/// Signs in to one account, if anything changed or it is time to look again.
+///
+/// # Errors
+/// None: failures are outcomes, told in the account's status.
+pub async fn reconcile(
+    account: Arc<AwsAccount>,
+    ctx: Arc<AccountContext>,
+) -> Result<Action, Infallible> {
+    let name = account.metadata.name.clone().unwrap_or_default();
+    let (credentials, secret) = match credentials(&account, &ctx.shared).await {
+        Ok(found) => found,
+        Err(fault) => {
+            tracing::warn!(account = name, error = fault.message, "the account's Secret could not be read");
+            ctx.shared.metrics.reconcile("account", "stalled");
+            return Ok(Action::requeue(RETRY));
+        }
+    };
+    let fingerprint = Fingerprint {
+        uid: account.metadata.uid.clone(),
+        generation: account.metadata.generation,
+        secret,
+    };
+    if let Some(left) = still_good(&ctx, &name, &fingerprint) {
+        return Ok(Action::requeue(left));
+    }
+    let verdict = sign_in(&account, credentials, &ctx.shared).await;
+    let failures = {
+        let mut sign_ins = ctx.sign_ins.lock();
+        let before = sign_ins.get(&name).map_or(0, |last| last.failures);
+        let failures = if verdict.ready { 0 } else { before.saturating_add(1) };
+        let at = Instant::now();
+        sign_ins.insert(name, LastSignIn { fingerprint, at, failures });
+        failures
+    };
+    let pause = account::next_check(&verdict, failures);
+    ctx.shared.metrics.reconcile("account", "ok");
+    Ok(Action::requeue(Duration::try_from(pause).unwrap_or(RETRY)))
+}
+
+/// How long the last sign-in is good for, if it worked and nothing changed.
+fn still_good(ctx: &AccountContext, name: &str, fingerprint: &Fingerprint) -> Option<Duration> {
+    ctx.shared.accounts.session(name)?;
+    let sign_ins = ctx.sign_ins.lock();
+    let last = sign_ins.get(name)?;
+    if last.fingerprint != *fingerprint || last.failures > 0 {
+        return None;
+    }
+    let whole = Duration::try_from(RECHECK).unwrap_or(RETRY);
+    whole.checked_sub(last.at.elapsed()).filter(|left| !left.is_zero())
+}
+
+/// The next reconciliation of this account signs in, whatever it knows.
+pub fn distrust(ctx: &AccountContext, name: &str) {
+    ctx.sign_ins.lock().remove(name);
+}
+
+async fn sign_in(
+    account: &AwsAccount,
+    credentials: Result<Credentials, String>,
+    ctx: &Context,
+) -> AccountVerdict {
+    let name = account.metadata.name.clone().unwrap_or_default();
+    let mut candidate = None;
+    let outcome = match credentials {
+        Ok(credentials) => {
+            let prepared = ctx.signer.prepare(credentials, account.spec.region.clone()).await;
+            let outcome = prepared.identify().await;
+            candidate = Some(prepared);
+            outcome
+        }
+        Err(missing) => SignIn::NoCredentials(missing),
+    };
+    let verdict = account::judge(account, &outcome);
+    match (&outcome, candidate) {
+        (SignIn::Identity { account_id, arn }, Some(candidate)) if verdict.ready => {
+            let facts = account::facts(account, account_id, arn, candidate.region());
+            ctx.accounts.signed_in(&name, candidate.session(facts));
+        }
+        _ => ctx.accounts.not_ready(&name, verdict.message.clone()),
+    }
+    tracing::info!(account = name, reason = verdict.reason, "{}", verdict.message);
+    report(account, &outcome, &verdict, ctx).await;
+    verdict
+}
+
+/// Writes the status when it says something new. Losing a write is harmless:
+/// the next sign-in writes it.
+async fn report(account: &AwsAccount, outcome: &SignIn, verdict: &AccountVerdict, ctx: &Context) {
+    let status = account::status(account, outcome, verdict, Timestamp::now());
+    if account.status.as_ref() == Some(&status) {
+        return;
+    }
+    let api: Api<AwsAccount> = Api::all(ctx.client.clone());
+    let name = account.metadata.name.as_deref().unwrap_or_default();
+    // The newest object, so that the session and the status do not part ways
+    // over a label that somebody set meanwhile.
+    let current = ctx.hands.calls.make("get_account", api.get_opt(name)).await;
+    let Ok(Some(mut updated)) = current else { return };
+    updated.status = Some(status);
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    let call = api.replace_status(name, &params, &updated);
+    if let Err(fault) = ctx.hands.calls.make("report_account", call).await {
+        tracing::info!(account = name, error = fault.message, "account status not written");
+    }
+}
+
+type Found = (Result<Credentials, String>, Option<String>);
+
+/// The credentials that the account names, or what is missing; and the version
+/// of the Secret they came from.
+async fn credentials(account: &AwsAccount, ctx: &Context) -> Result<Found, Fault> {
+    let named = account.spec.credentials.as_ref();
+    let Some(secret) = named.and_then(|c| c.secret_ref.as_ref()) else {
+        return Ok((Ok(Credentials::Ambient), None));
+    };
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &ctx.namespace);
+    let found = ctx.hands.calls.make("get_account_secret", api.get_opt(&secret.name)).await?;
+    let place = format!("Secret {} in namespace {}", secret.name, ctx.namespace);
+    Ok(match found {
+        Some(found) => {
+            let version = found.metadata.resource_version.clone();
+            (read_secret(found, &place), version)
+        }
+        None => (Err(format!("there is no {place}; create it")), None),
+    })
+}
+
+fn read_secret(mut secret: Secret, place: &str) -> Result<Credentials, String> {
+    let mut data = secret.data.take().unwrap_or_default();
+    let mut text = |key: &str| -> Result<Option<Zeroizing<String>>, String> {
+        let Some(value) = data.remove(key) else { return Ok(None) };
+        let text = String::from_utf8(value.0)
+            .map_err(|_| format!("{place}: {key} is not text"))
+            .map(Zeroizing::new)?;
+        // A newline at the end is what `echo | base64` leaves behind.
+        let trimmed = Zeroizing::new(text.trim().to_owned());
+        Ok(Some(trimmed).filter(|t| !t.is_empty()))
+    };
+    let missing = |key: &str| format!("{place} has no {key}; add it");
+    let id = text("AWS_ACCESS_KEY_ID")?.ok_or_else(|| missing("AWS_ACCESS_KEY_ID"))?;
+    let secret_key =
+        text("AWS_SECRET_ACCESS_KEY")?.ok_or_else(|| missing("AWS_SECRET_ACCESS_KEY"))?;
+    let session_token = text("AWS_SESSION_TOKEN")?.map(|t| t.to_string());
+    Ok(Credentials::Static {
+        key: KeyMaterial::new(id.to_string(), secret_key.to_string()),
+        session_token,
+    })
+}

@@ -1,0 +1,45 @@
+//! Work in progress, by the request's uid: facts and, apart from them, the key
+//! in hand. It lives in memory only; what dies with the process is found again
+//! in AWS.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+
+use crate::key_material::KeyMaterial;
+use crate::plan::work::Work;
+
+/// What lies on the desk for one request.
+pub struct Folder {
+    /// The facts.
+    pub work: Work,
+    /// The key that exists nowhere else yet.
+    pub key: Option<KeyMaterial>,
+}
+
+/// All folders. kube-rs never runs two reconciliations of one object at a
+/// time, so a folder is taken out for the length of one.
+#[derive(Default)]
+pub struct Desk {
+    folders: Mutex<HashMap<String, Folder>>,
+}
+
+impl Desk {
+    /// Takes the folder of a request, or an empty one.
+    pub fn take(&self, uid: &str, now: Timestamp) -> Folder {
+        let found = self.folders.lock().remove(uid);
+        found.unwrap_or_else(|| Folder {
+            work: Work::new(now),
+            key: None,
+        })
+    }
+
+    /// Puts a folder back for later. One with nothing in it is thrown away, so
+    /// that idle leases take no memory.
+    pub fn put(&self, uid: &str, folder: Folder) {
+        if folder.work.worth_keeping() {
+            self.folders.lock().insert(uid.to_owned(), folder);
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The wiring: which events lead to which reconciliations. One file a kind;
+//! the decisions are in `plan`.
+
+mod account;
+mod context;
+mod desk;
+mod request;
+mod role;
+mod secret_index;
+
+pub use context::{Context, Suspects};
+pub use desk::Desk;
+pub use secret_index::SecretIndex;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::channel::mpsc::UnboundedReceiver;
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::Secret;
+use kube::runtime::controller::{self, Action, Controller};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher::{self, Event};
+use kube::core::PartialObjectMeta;
+use kube::runtime::WatchStreamExt;
+use kube::{Api, Client, Resource, ResourceExt};
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{AwsAccount, AwsCredentialRequest, AwsRole};
+use crate::health::Readiness;
+use account::AccountContext;
+
+/// Length of a watch before it is renewed: below the idle limits of common
+/// load balancers.
+const WATCH_TIMEOUT_SECONDS: u32 = 200;
+/// Requests that are worked on at a time. Most of that time is spent waiting
+/// for AWS.
+const REQUEST_CONCURRENCY: u16 = 256;
+/// How long the start waits for accounts to be signed in to before requests
+/// are looked at anyway.
+const FIRST_SIGN_IN: Duration = Duration::from_secs(20);
+
+/// The controllers of the three kinds, before they run.
+pub struct Controllers {
+    accounts: Controller<AwsAccount>,
+    roles: Controller<AwsRole>,
+    requests: Controller<AwsCredentialRequest>,
+}
+
+impl Controllers {
+    /// Prepares the three watches.
+    pub fn new(client: &Client) -> Self {
+        let watch = || watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS);
+        Self {
+            accounts: Controller::new(Api::all(client.clone()), watch()),
+            roles: Controller::new(Api::all(client.clone()), watch()),
+            requests: Controller::new(Api::all(client.clone()), watch()),
+        }
+    }
+
+    /// The cache of roles.
+    pub fn roles(&self) -> Store<AwsRole> {
+        self.roles.store()
+    }
+
+    /// Runs until told to stop, then lets what is under way finish its step.
+    pub async fn run(
+        self,
+        ctx: Arc<Context>,
+        suspects: UnboundedReceiver<ObjectRef<AwsAccount>>,
+        readiness: Readiness,
+        stop: CancellationToken,
+    ) {
+        let accounts = self.accounts.store();
+        readiness.follow("AwsAccount watch", &accounts);
+        readiness.follow("AwsRole watch", &self.roles.store());
+        readiness.follow("AwsCredentialRequest watch", &self.requests.store());
+        let first_sign_in = first_sign_in(ctx.clone(), accounts);
+        let accounts = run_accounts(self.accounts, ctx.clone(), suspects, stop.clone());
+        let roles = run_roles(self.roles, ctx.clone(), stop.clone());
+        let requests = run_requests(self.requests, ctx, first_sign_in, readiness, stop);
+        futures::join!(accounts, roles, requests);
+    }
+}
+
+/// Completes when every account was signed in to once, or a while has passed:
+/// a restart should not tell requests that their account is unknown.
+async fn first_sign_in(ctx: Arc<Context>, accounts: Store<AwsAccount>) {
+    if accounts.wait_until_ready().await.is_err() {
+        return;
+    }
+    let names: Vec<_> = accounts.state().iter().map(|a| a.name_any()).collect();
+    let all_known = ctx.accounts.all_known(names);
+    let _ = tokio::time::timeout(FIRST_SIGN_IN, all_known).await;
+}
+
+async fn run_accounts(
+    controller: Controller<AwsAccount>,
+    shared: Arc<Context>,
+    suspects: UnboundedReceiver<ObjectRef<AwsAccount>>,
+    stop: CancellationToken,
+) {
+    let store = controller.store();
+    let ctx = Arc::new(AccountContext {
+        shared: shared.clone(),
+        sign_ins: parking_lot::Mutex::default(),
+    });
+    let distrusting = ctx.clone();
+    let suspects = suspects.inspect(move |who| account::distrust(&distrusting, &who.name));
+    let outcomes = controller
+        .with_config(controller::Config::default().concurrency(8))
+        .reconcile_on(account_secrets(&shared, store))
+        .reconcile_on(suspects)
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(account::reconcile, never_fails, ctx);
+    drain(outcomes, |gone| shared.accounts.forget(gone)).await;
+}
+
+/// Accounts that name a Secret of our namespace which just changed.
+fn account_secrets(
+    ctx: &Context,
+    accounts: Store<AwsAccount>,
+) -> impl Stream<Item = ObjectRef<AwsAccount>> + use<> {
+    let api: Api<PartialObjectMeta<Secret>> = Api::namespaced(ctx.client.clone(), &ctx.namespace);
+    let config = watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS);
+    watcher::watcher(api, config)
+        .default_backoff()
+        .filter_map(|event| {
+            std::future::ready(match event {
+                Ok(Event::Apply(s) | Event::InitApply(s) | Event::Delete(s)) => Some(s.name_any()),
+                Ok(Event::Init | Event::InitDone) => None,
+                Err(error) => {
+                    tracing::warn!(%error, "the watch on account Secrets stopped; it is started again");
+                    None
+                }
+            })
+        })
+        .flat_map(move |secret| {
+            let named = accounts.state().into_iter().filter(move |account| {
+                let credentials = account.spec.credentials.as_ref();
+                let secret_ref = credentials.and_then(|c| c.secret_ref.as_ref());
+                secret_ref.is_some_and(|r| r.name == secret)
+            });
+            let refs: Vec<_> = named.map(|a| ObjectRef::from_obj(&*a)).collect();
+            futures::stream::iter(refs)
+        })
+}
+
+async fn run_roles(controller: Controller<AwsRole>, ctx: Arc<Context>, stop: CancellationToken) {
+    let store = controller.store();
+    let accounts: Api<AwsAccount> = Api::all(ctx.client.clone());
+    let outcomes = controller
+        .with_config(controller::Config::default().concurrency(8))
+        .watches(accounts, watch_config(), move |account| {
+            of_account(&store, &account.name_any())
+        })
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(role::reconcile, never_fails, ctx);
+    drain(outcomes, |_| {}).await;
+}
+
+async fn run_requests(
+    controller: Controller<AwsCredentialRequest>,
+    ctx: Arc<Context>,
+    first_sign_in: impl Future<Output = ()>,
+    readiness: Readiness,
+    stop: CancellationToken,
+) {
+    let store = controller.store();
+    let roles = ctx.roles.clone();
+    let secrets = ctx.secrets.follow(Api::all(ctx.client.clone()));
+    // The Secrets' watch has to run for the index to fill, and the controller
+    // polls it only once it runs itself.
+    let (changed, changes) = futures::channel::mpsc::unbounded();
+    let follow = tokio::spawn(secrets.map(Ok).forward(changed));
+    let started = async {
+        futures::join!(ctx.secrets.synced(), first_sign_in);
+    };
+    tokio::select! {
+        () = started => {}
+        () = stop.cancelled() => return follow.abort(),
+    }
+    readiness.reached("Secret watch and account sign-in");
+    let by_role = store.clone();
+    let role_api: Api<AwsRole> = Api::all(ctx.client.clone());
+    let account_api: Api<AwsAccount> = Api::all(ctx.client.clone());
+    let outcomes = controller
+        .with_config(controller::Config::default().concurrency(REQUEST_CONCURRENCY))
+        .watches(role_api, watch_config(), move |role| {
+            of_roles(&by_role, &[role.name_any()])
+        })
+        .watches(account_api, watch_config(), move |account| {
+            let named = of_account(&roles, &account.name_any());
+            of_roles(&store, &named.into_iter().map(|r| r.name).collect::<Vec<_>>())
+        })
+        .reconcile_on(changes)
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(request::reconcile, never_fails, ctx.clone());
+    drain(outcomes, |_| {}).await;
+    follow.abort();
+}
+
+fn watch_config() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)
+}
+
+fn of_account(roles: &Store<AwsRole>, account: &str) -> Vec<ObjectRef<AwsRole>> {
+    let all = roles.state().into_iter();
+    all.filter(|role| role.spec.account_ref.name == account)
+        .map(|role| ObjectRef::from_obj(&*role))
+        .collect()
+}
+
+fn of_roles(
+    requests: &Store<AwsCredentialRequest>,
+    roles: &[String],
+) -> Vec<ObjectRef<AwsCredentialRequest>> {
+    let all = requests.state().into_iter();
+    all.filter(|request| roles.contains(&request.spec.role_ref.name))
+        .map(|request| ObjectRef::from_obj(&*request))
+        .collect()
+}
+
+/// Reconciliations cannot fail, only end in a requeue of their own choosing.
+fn never_fails<K, C>(_: Arc<K>, error: &Infallible, _: Arc<C>) -> Action {
+    match *error {}
+}
+
+/// The one place where a controller's output ends: nothing is dropped
+/// unseen.
+async fn drain<K>(
+    outcomes: impl Stream<
+        Item = Result<(ObjectRef<K>, Action), controller::Error<Infallible, watcher::Error>>,
+    >,
+    gone: impl Fn(&str),
+) where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let mut outcomes = std::pin::pin!(outcomes);
+    while let Some(outcome) = outcomes.next().await {
+        match outcome {
+            Ok(_) => {}
+            Err(controller::Error::ObjectNotFound(who)) => {
+                gone(&who.name);
+            }
+            Err(controller::Error::QueueError(error)) => {
+                tracing::warn!(kind = %K::kind(&()), %error, "a watch stopped; it is started again");
+            }
+            Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "controller error"),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Requests: observe, decide, act, and around again.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use kube::runtime::controller::Action;
+
+use super::context::Context;
+use crate::api::{AwsCredentialRequest, Phase};
+use crate::observe;
+use crate::plan::admission::NamespaceView;
+use crate::plan::effect::{Effect, Fault, FaultClass, Outcome};
+use crate::plan::secret::SecretView;
+use crate::plan::view::{AccountView, RoleView, Seen, View};
+use crate::plan::{self, Step, backoff};
+
+use super::desk::Folder;
+
+/// Steps that one reconciliation may take. The longest way, a user with every
+/// quota used up taken down, has about 60; past this something goes in
+/// circles, and a pause is better than a hot loop.
+const MAX_STEPS: usize = 200;
+/// The pause after [`MAX_STEPS`].
+const CIRCLE_PAUSE: Duration = Duration::from_secs(30);
+
+/// Takes one request as far as it goes now.
+///
+/// # Errors
+/// None: failures are outcomes, counted and put into status or log here.
+pub async fn reconcile(
+    request: Arc<AwsCredentialRequest>,
+    ctx: Arc<Context>,
+) -> Result<Action, Infallible> {
+    let uid = request.uid_str().to_owned();
+    let Folder { work, mut key } = ctx.desk.take(&uid, Timestamp::now());
+    let mut view = View {
+        cluster: ctx.cluster.clone(),
+        hint: ctx.secrets.hint(&uid),
+        request,
+        seen: Seen::Cached,
+        gone: false,
+        role: RoleView::Unread,
+        account: AccountView::Unknown,
+        namespace: NamespaceView::Unread,
+        secret: SecretView::Unread,
+        work,
+    };
+    let action = run(&mut view, &mut key, &ctx).await;
+    let work = view.work;
+    if work.held.is_none() {
+        key = None;
+    }
+    ctx.desk.put(&uid, Folder { work, key });
+    Ok(action)
+}
+
+async fn run(
+    view: &mut View,
+    key: &mut Option<crate::key_material::KeyMaterial>,
+    ctx: &Context,
+) -> Action {
+    for _ in 0..MAX_STEPS {
+        if let Some(name) = view.account_name() {
+            view.account = ctx.accounts.view(&name);
+        }
+        let step = plan::next(view, Timestamp::now());
+        let progress = match step {
+            Step::Look(what) => observe::look(what, view, &ctx.client, &ctx.hands.calls)
+                .await
+                .inspect_err(|_| view.work.stalls = view.work.stalls.saturating_add(1)),
+            Step::Do(effect) => perform(&effect, view, key, ctx).await,
+            Step::TakeBack(verdict) => {
+                view.take_back(verdict);
+                Ok(())
+            }
+            Step::Wait(until) => {
+                ctx.metrics.reconcile("request", "ok");
+                return Action::requeue(until_then(until));
+            }
+            Step::Rest => {
+                ctx.metrics.reconcile("request", "ok");
+                return Action::await_change();
+            }
+        };
+        if let Err(fault) = progress {
+            return stalled(view, &fault, ctx);
+        }
+    }
+    tracing::error!(
+        namespace = view.request.namespace_name(),
+        request = view.request.metadata.name,
+        "no end after {MAX_STEPS} steps; pausing"
+    );
+    ctx.metrics.reconcile("request", "circle");
+    Action::requeue(CIRCLE_PAUSE)
+}
+
+async fn perform(
+    effect: &Effect,
+    view: &mut View,
+    key: &mut Option<crate::key_material::KeyMaterial>,
+    ctx: &Context,
+) -> Result<(), Fault> {
+    let account = view.account_name().unwrap_or_default();
+    let session = ctx.accounts.session(&account);
+    let outcome = ctx.hands.perform(effect, view, session.as_deref(), key).await;
+    note(effect, &outcome, view, &account, ctx);
+    view.record(effect, outcome, Timestamp::now()).map_err(|stall| stall.0)
+}
+
+/// Tells log, metrics and neighbours what happened.
+fn note(effect: &Effect, outcome: &Outcome, view: &View, account: &str, ctx: &Context) {
+    let request = &view.request;
+    let (namespace, name) = (request.namespace_name(), request.metadata.name.as_deref());
+    match outcome {
+        Outcome::Failed(fault) => {
+            tracing::info!(
+                namespace,
+                request = name,
+                effect = effect.name(),
+                class = fault.class.as_str(),
+                error = fault.message,
+                "effect failed"
+            );
+            let signed_out =
+                matches!(fault.class, FaultClass::BadCredentials | FaultClass::NoAnswer);
+            if signed_out && !effect.on_kubernetes() {
+                ctx.suspects.name(account);
+            }
+        }
+        Outcome::Secret(facts) => {
+            if let Some((key_id, _)) = &facts.key {
+                ctx.secrets.wrote(request.uid_str(), key_id);
+            }
+        }
+        _ => {}
+    }
+    if let (Effect::Report(report), Outcome::Request(_)) = (effect, outcome) {
+        if let Some(event) = &report.event {
+            let reason = event.reason.as_str();
+            tracing::info!(namespace, request = name, reason, "{}", event.message);
+            ctx.metrics.transition(reason);
+        }
+        let created = request.metadata.creation_timestamp.as_ref();
+        let first = view.phase() != Some(Phase::Ready);
+        if let (Some(created), Some(Phase::Ready), true) = (created, report.status.phase, first) {
+            let took = Timestamp::now().duration_since(created.0);
+            ctx.metrics.issued_after(Duration::try_from(took).unwrap_or_default());
+        }
+    }
+}
+
+/// The API server does not serve: keep everything as it is and come back.
+fn stalled(view: &View, fault: &Fault, ctx: &Context) -> Action {
+    let pause = backoff::pause(view.work.stalls, view.request.uid_str());
+    tracing::warn!(
+        namespace = view.request.namespace_name(),
+        request = view.request.metadata.name,
+        class = fault.class.as_str(),
+        error = fault.message,
+        pause = %pause,
+        "the API server did not serve a call; trying again later"
+    );
+    ctx.metrics.reconcile("request", "stalled");
+    Action::requeue(Duration::try_from(pause).unwrap_or_default())
+}
+
+fn until_then(until: Timestamp) -> Duration {
+    let left = until.duration_since(Timestamp::now()).max(SignedDuration::ZERO);
+    Duration::try_from(left).unwrap_or_default()
+}

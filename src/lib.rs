@@ -1,0 +1,21 @@
+//! Keylease issues short-lived AWS credentials as Kubernetes Secrets.
+//!
+//! The way of an object through the code: `controller` is called by kube-rs,
+//! `observe` gathers what is true, `plan` decides on one step as a pure
+//! function, `act` and `aws` perform it, and around again until there is
+//! nothing left to do. `docs/architecture.md` has the drawing.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod act;
+pub mod api;
+pub mod aws;
+pub mod cli;
+pub mod controller;
+pub mod health;
+pub mod key_material;
+pub mod metrics;
+pub mod observe;
+pub mod plan;
+pub mod telemetry;

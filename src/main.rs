@@ -1,0 +1,7 @@
+//! The `keylease` binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    keylease::cli::run()
+}

@@ -1,0 +1,82 @@
+//! Direct reads: what is true in Kubernetes right now, for decisions that
+//! create or destroy. Each read is one call with a timeout and a counter.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::{Api, Client};
+
+use crate::act::{KubeCalls, secrets_api};
+use crate::api::{AwsCredentialRequest, AwsRole};
+use crate::plan::Look;
+use crate::plan::admission::NamespaceView;
+use crate::plan::effect::Fault;
+use crate::plan::secret::SecretView;
+use crate::plan::view::{RoleView, Seen, View};
+
+/// Reads one thing and puts it into the view.
+///
+/// # Errors
+/// The fault, when the API server does not answer or refuses. "Not found" is
+/// an answer.
+pub async fn look(
+    what: Look,
+    view: &mut View,
+    client: &Client,
+    calls: &KubeCalls,
+) -> Result<(), Fault> {
+    match what {
+        Look::Request => request(view, client, calls).await,
+        Look::Role => role(view, client, calls).await,
+        Look::Namespace => namespace(view, client, calls).await,
+        Look::Secret => secret(view, client, calls).await,
+    }
+}
+
+/// Another uid under the same name is another object: ours is gone.
+async fn request(view: &mut View, client: &Client, calls: &KubeCalls) -> Result<(), Fault> {
+    let name = view.request.metadata.name.clone().unwrap_or_default();
+    let api: Api<AwsCredentialRequest> =
+        Api::namespaced(client.clone(), view.request.namespace_name());
+    match calls.make("get_request", api.get_opt(&name)).await? {
+        Some(found) if found.metadata.uid == view.request.metadata.uid => {
+            view.request = Arc::new(found);
+        }
+        _ => view.gone = true,
+    }
+    view.seen = Seen::Direct;
+    Ok(())
+}
+
+async fn role(view: &mut View, client: &Client, calls: &KubeCalls) -> Result<(), Fault> {
+    let api: Api<AwsRole> = Api::all(client.clone());
+    let name = &view.request.spec.role_ref.name;
+    let found = calls.make("get_role", api.get_opt(name)).await?;
+    view.role = match found {
+        Some(role) if role.metadata.deletion_timestamp.is_none() => RoleView::Found(Arc::new(role)),
+        _ => RoleView::Absent,
+    };
+    Ok(())
+}
+
+async fn namespace(view: &mut View, client: &Client, calls: &KubeCalls) -> Result<(), Fault> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let name = view.request.namespace_name();
+    let found = calls.make("get_namespace", api.get_metadata_opt(name)).await?;
+    let labels: BTreeMap<_, _> = found.and_then(|n| n.metadata.labels).unwrap_or_default();
+    view.namespace = NamespaceView::Labels(labels);
+    Ok(())
+}
+
+/// Only the metadata is fetched: the data of a Secret never enters memory.
+async fn secret(view: &mut View, client: &Client, calls: &KubeCalls) -> Result<(), Fault> {
+    let api: Api<Secret> = secrets_api(client, &view.request);
+    let name = view.request.secret_name();
+    let found = calls.make("get_secret", api.get_metadata_opt(&name)).await?;
+    let secret = found.map_or(SecretView::Absent, |s| {
+        SecretView::of(&s.metadata, &view.request)
+    });
+    view.saw_secret(secret);
+    Ok(())
+}

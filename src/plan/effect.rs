@@ -1,0 +1,231 @@
+//! Effects and their outcomes, as data. What performs them is elsewhere
+//! (`act`, `aws`), so a test can stop before or after any of them, lose an
+//! answer, or play the world itself.
+
+use std::sync::Arc;
+
+use super::intent::{Intent, Permission};
+use super::lease::Term;
+use super::naming;
+use super::reasons::Reason;
+use super::secret::SecretFacts;
+use crate::api::{AwsCredentialRequest, AwsCredentialRequestStatus};
+
+/// One change to the world: one call that writes (or, for
+/// [`Effect::TakeInventory`], the reads that precede deletes).
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Put finalizer and intent on the request in one patch, on condition
+    /// that nobody changed it since it was read.
+    Begin(Box<Intent>),
+    /// Ask the API server, in a dry run, whether it would take the Secret.
+    CheckSecret,
+    /// Write the Secret with the proven key: create it, or replace the one of
+    /// ours that was read.
+    PublishSecret(Term),
+    /// Delete our Secret: this object in this state, no other of its name.
+    DeleteSecret(SecretFacts),
+    /// Take finalizer and intent off the request.
+    Release,
+    /// Write the status, then tell it as an event.
+    Report(Box<Report>),
+
+    /// Make the IAM user, with path, tags and boundary in the same call.
+    CreateUser,
+    /// Find out whether the user of our name is ours.
+    InspectUser,
+    /// Put one permission on the user.
+    Grant(Permission),
+    /// List the user's access keys.
+    ListKeys,
+    /// Make an access key. Never retried by the SDK; an answer that is lost
+    /// leads to [`Effect::ListKeys`], never straight to another key.
+    CreateKey,
+    /// Ask STS who the new key is.
+    ProveKey,
+    /// List everything that stands in the way of deleting the user.
+    TakeInventory,
+    /// Remove one thing from the user. One that is gone already is success.
+    Clear(Attachment),
+    /// Delete the user. One that is gone already is success.
+    DeleteUser,
+}
+
+/// A status to write, and the event that goes with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// The whole new status.
+    pub status: AwsCredentialRequestStatus,
+    /// What to tell as an event, for a change that people want to see.
+    pub event: Option<Announcement>,
+}
+
+/// An event on the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// The reason, from the one vocabulary.
+    pub reason: Reason,
+    /// The sentence.
+    pub message: String,
+    /// Whether it is a warning.
+    pub warning: bool,
+}
+
+/// Everything that blocks `DeleteUser`, all nine kinds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Attachment {
+    /// An access key by its id. First of all: it is what works.
+    Key(String),
+    /// A password for the console.
+    LoginProfile,
+    /// A service-specific credential by its id.
+    ServiceCredential(String),
+    /// An SSH public key by its id.
+    SshKey(String),
+    /// A signing certificate by its id.
+    Certificate(String),
+    /// An MFA device by its serial number.
+    MfaDevice(String),
+    /// An attached managed policy by its ARN.
+    ManagedPolicy(String),
+    /// An inline policy by its name.
+    InlinePolicy(String),
+    /// Membership in a group, by the group's name.
+    Group(String),
+}
+
+impl From<&Permission> for Attachment {
+    fn from(permission: &Permission) -> Self {
+        match permission {
+            Permission::ManagedPolicy(arn) => Self::ManagedPolicy(arn.clone()),
+            Permission::InlinePolicy => Self::InlinePolicy(naming::INLINE_POLICY.to_owned()),
+            Permission::Group(name) => Self::Group(name.clone()),
+        }
+    }
+}
+
+/// What came of an effect.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It is done, and there is nothing more to say.
+    Done,
+    /// The request as the API server holds it after the write.
+    Request(Arc<AwsCredentialRequest>),
+    /// The Secret that was written.
+    Secret(SecretFacts),
+    /// Whose the user of our name is.
+    User(Owner),
+    /// Ids of the user's access keys.
+    Keys(Vec<String>),
+    /// A new key exists, and its secret is in our hands.
+    KeyCreated(String),
+    /// Whether AWS knows the new key as our user's.
+    Proof(bool),
+    /// Everything found on the user; `None` when there is no such user.
+    Inventory(Option<Vec<Attachment>>),
+    /// It failed, or its answer was lost.
+    Failed(Fault),
+}
+
+/// Whose the IAM user of our name is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// There is none.
+    Nobody,
+    /// Path, boundary and all our tags match.
+    Ours,
+    /// Something does not match; the text says what.
+    Foreign(String),
+}
+
+/// A failed effect: its class for decisions, its text for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What may be concluded from it.
+    pub class: FaultClass,
+    /// What the server said. Never holds a secret.
+    pub message: String,
+}
+
+/// What a failure allows to conclude.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FaultClass {
+    /// No answer: it may have been applied or not.
+    NoAnswer,
+    /// The server is there and cannot serve now; not applied, or harmless to
+    /// repeat.
+    Unavailable,
+    /// The server asks to slow down; not applied.
+    Throttled,
+    /// The object was changed or deleted since it was read; read it again.
+    Stale,
+    /// The thing (or what it refers to) does not exist.
+    NotFound,
+    /// The name is taken.
+    AlreadyExists,
+    /// The user still has something attached.
+    DeleteConflict,
+    /// A quota of the other side is used up.
+    QuotaExceeded,
+    /// We are not allowed to.
+    AccessDenied,
+    /// Our own credentials are not accepted.
+    BadCredentials,
+    /// The other side refuses the content.
+    Refused,
+}
+
+impl FaultClass {
+    /// The class as metric labels carry it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoAnswer => "no_answer",
+            Self::Unavailable => "unavailable",
+            Self::Throttled => "throttled",
+            Self::Stale => "stale",
+            Self::NotFound => "not_found",
+            Self::AlreadyExists => "already_exists",
+            Self::DeleteConflict => "delete_conflict",
+            Self::QuotaExceeded => "quota_exceeded",
+            Self::AccessDenied => "access_denied",
+            Self::BadCredentials => "bad_credentials",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+impl Effect {
+    /// Whether the effect goes to the Kubernetes API (else to AWS).
+    pub fn on_kubernetes(&self) -> bool {
+        matches!(
+            self,
+            Self::Begin(_)
+                | Self::CheckSecret
+                | Self::PublishSecret(_)
+                | Self::DeleteSecret(_)
+                | Self::Release
+                | Self::Report(_)
+        )
+    }
+
+    /// A short name for logs and metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Begin(_) => "begin",
+            Self::CheckSecret => "check_secret",
+            Self::PublishSecret(_) => "publish_secret",
+            Self::DeleteSecret(_) => "delete_secret",
+            Self::Release => "release",
+            Self::Report(_) => "report",
+            Self::CreateUser => "create_user",
+            Self::InspectUser => "inspect_user",
+            Self::Grant(_) => "grant",
+            Self::ListKeys => "list_keys",
+            Self::CreateKey => "create_key",
+            Self::ProveKey => "prove_key",
+            Self::TakeInventory => "take_inventory",
+            Self::Clear(_) => "clear",
+            Self::DeleteUser => "delete_user",
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! From a credential to nothing: the access key first, then the Secret, then
+//! what is on the user, then the user. It never gives up.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::effect::{Attachment, Effect};
+use super::intent::{self, Intent};
+use super::issue::moved;
+use super::reasons::Verdict;
+use super::secret::SecretView;
+use super::view::{AccountView, View};
+use super::work::{KeysFact, SETTLE, UserFact};
+use super::{Look, Step, status};
+
+/// Why everything is taken down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The lease ran out.
+    Expired,
+    /// The request is being deleted.
+    Deleted,
+    /// The request's object vanished although our finalizer was on it.
+    Gone,
+    /// It cannot be served; nothing half-made is left behind.
+    Abandoned,
+}
+
+/// When to look again at an account that is not ready, should its watch event
+/// be missed.
+const SECOND_LOOK: SignedDuration = SignedDuration::from_secs(30);
+
+/// The next step for a request that is to have nothing in AWS.
+pub(super) fn next(view: &View, ending: Ending, now: Timestamp) -> Step {
+    let Some(intent) = view.intent() else {
+        return finish(view, ending, now);
+    };
+    if untouched(view) {
+        return finish(view, ending, now);
+    }
+    match &view.account {
+        AccountView::Ready(account) if account.account_id == intent.account_id => {}
+        AccountView::Ready(account) => {
+            return blocked(view, &moved(&intent, &account.account_id), now);
+        }
+        AccountView::NotReady(verdict) => return blocked(view, verdict, now),
+        AccountView::Unknown => return Step::Look(Look::Role),
+    }
+    if view.work.user == UserFact::Gone && view.work.held.is_none() {
+        return finish(view, ending, now);
+    }
+    let Some(present) = present(view, &intent) else {
+        return match view.work.user {
+            UserFact::Unknown => inspect(view, now),
+            UserFact::Taken => Step::Do(Effect::InspectUser),
+            UserFact::Ours => Step::Do(Effect::TakeInventory),
+            UserFact::Foreign | UserFact::Gone => finish(view, ending, now),
+        };
+    };
+    let mut left = present.into_iter().filter(|a| !view.work.cleared.contains(a));
+    let first = left.next();
+    if let Some(key @ Attachment::Key(_)) = first {
+        return Step::Do(Effect::Clear(key));
+    }
+    if let Some(step) = secret(view, &ending) {
+        return step;
+    }
+    match first {
+        Some(attachment) => Step::Do(Effect::Clear(attachment)),
+        None => Step::Do(Effect::DeleteUser),
+    }
+}
+
+/// A user whose making had no answer, or that a former process may have asked
+/// for a moment ago, is looked for only when IAM's readers have settled: a
+/// "no such user" that comes too early would leave it behind.
+fn inspect(view: &View, now: Timestamp) -> Step {
+    let settled = view.work.started.checked_add(SETTLE).unwrap_or(now);
+    if now < settled {
+        Step::Wait(settled)
+    } else {
+        Step::Do(Effect::InspectUser)
+    }
+}
+
+/// Whether AWS was never asked to make anything: this process wrote the intent
+/// and got no further.
+fn untouched(view: &View) -> bool {
+    view.work.began && view.work.user == UserFact::Gone && view.live().is_none()
+}
+
+/// Everything that is known to be on the user, keys first. `None` where it is
+/// not known and has to be looked at.
+fn present(view: &View, intent: &Intent) -> Option<Vec<Attachment>> {
+    let work = &view.work;
+    let mut all: Vec<Attachment> = match (&work.inventory, view.live()) {
+        (Some(found), _) => found.clone(),
+        (None, _) if work.knows_all() => work.granted.keys().map(Attachment::from).collect(),
+        // Served in peace, then looked at by nobody: what the intent says.
+        (None, Some((_, credential))) if work.user == UserFact::Unknown => {
+            let key = Attachment::Key(credential.access_key_id.clone());
+            let permissions = intent.permissions.iter().map(Attachment::from);
+            std::iter::once(key).chain(permissions).collect()
+        }
+        (None, _) => return None,
+    };
+    all.extend(work.held.iter().map(|h| Attachment::Key(h.id.clone())));
+    if let KeysFact::Known(keys) = &work.keys {
+        all.extend(keys.iter().cloned().map(Attachment::Key));
+    }
+    if let (true, Some((_, credential))) = (work.inventory.is_none(), view.live()) {
+        all.push(Attachment::Key(credential.access_key_id.clone()));
+    }
+    all.sort();
+    all.dedup();
+    Some(all)
+}
+
+/// The Secret goes as soon as its key is dead.
+fn secret(view: &View, ending: &Ending) -> Option<Step> {
+    if *ending == Ending::Gone {
+        return None; // Its owner is gone: the garbage collector has it.
+    }
+    match &view.secret {
+        SecretView::Unread => Some(Step::Look(Look::Secret)),
+        SecretView::Ours(facts) => Some(Step::Do(Effect::DeleteSecret(facts.clone()))),
+        SecretView::Absent | SecretView::Foreign => None,
+    }
+}
+
+/// AWS holds nothing any more: say so, and let go.
+fn finish(view: &View, ending: Ending, now: Timestamp) -> Step {
+    if let Some(step) = secret(view, &ending) {
+        return step;
+    }
+    let finalizer = intent::has_finalizer(&view.request);
+    match ending {
+        Ending::Gone => Step::Rest,
+        Ending::Deleted => Step::Do(Effect::Release),
+        Ending::Expired => Step::Do(status::expired(view, now)),
+        Ending::Abandoned if finalizer => Step::Do(Effect::Release),
+        Ending::Abandoned => match &view.work.abandon {
+            Some(verdict) => Step::Do(status::attempt_failed(view, verdict, now)),
+            None => Step::Rest,
+        },
+    }
+}
+
+/// The account cannot be reached: say so, and wait for it.
+fn blocked(view: &View, verdict: &Verdict, now: Timestamp) -> Step {
+    let verdict = Verdict::new(
+        verdict.reason,
+        format!("waiting to revoke: {}", verdict.message),
+    );
+    match status::revocation_blocked(view, &verdict, now) {
+        Some(report) if !view.gone => Step::Do(report),
+        _ => Step::Wait(now.checked_add(SECOND_LOOK).unwrap_or(now)),
+    }
+}

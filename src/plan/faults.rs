@@ -1,0 +1,116 @@
+//! What a failed effect means for the request: try again later, or take back
+//! what was made and say what to change.
+
+use super::effect::{Effect, Fault, FaultClass};
+use super::intent::Permission;
+use super::reasons::{Reason, Verdict};
+
+/// The judgement on a failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// Time may heal it: keep what there is and try again after a pause.
+    Retry(Verdict),
+    /// It will fail again until somebody changes something: leave no half-made
+    /// user behind meanwhile.
+    TakeBack(Verdict),
+}
+
+/// Judges a failure that the facts alone do not explain.
+pub fn judge(effect: &Effect, fault: &Fault) -> Judgement {
+    let reason = reason(effect, fault.class);
+    let verdict = Verdict::new(reason, message(effect, reason, fault));
+    if issues(effect) && takes_back(effect, fault) {
+        Judgement::TakeBack(verdict)
+    } else {
+        Judgement::Retry(verdict)
+    }
+}
+
+/// Effects that build a credential up; the others take one down, and those
+/// never give up.
+fn issues(effect: &Effect) -> bool {
+    matches!(
+        effect,
+        Effect::CheckSecret
+            | Effect::PublishSecret(_)
+            | Effect::CreateUser
+            | Effect::Grant(_)
+            | Effect::CreateKey
+    )
+}
+
+fn takes_back(effect: &Effect, fault: &Fault) -> bool {
+    match fault.class {
+        FaultClass::Refused | FaultClass::AccessDenied => true,
+        FaultClass::QuotaExceeded => !matches!(effect, Effect::CreateKey),
+        FaultClass::NotFound if effect.on_kubernetes() => true,
+        // A policy or group that does not exist. (A user that IAM's readers do
+        // not see yet is also "not found", and only wants patience.)
+        FaultClass::NotFound => {
+            matches!(effect, Effect::Grant(p) if !speaks_of_user(&fault.message, p))
+        }
+        _ => false,
+    }
+}
+
+/// AWS says "The user with name … cannot be found." and, for policies,
+/// "Policy arn:… does not exist or is not attachable."
+fn speaks_of_user(message: &str, permission: &Permission) -> bool {
+    let names_permission = match permission {
+        Permission::ManagedPolicy(arn) => message.contains(arn.as_str()),
+        Permission::Group(name) => message.contains(name.as_str()),
+        Permission::InlinePolicy => false,
+    };
+    !names_permission && message.to_ascii_lowercase().contains("user")
+}
+
+/// Whether the API server refused the Secret for good: quota, admission, a
+/// missing right, a namespace that is going away. Everything else that it does
+/// not serve is worth another try.
+pub fn is_secret_refusal(effect: &Effect, class: FaultClass) -> bool {
+    let secret = matches!(effect, Effect::CheckSecret | Effect::PublishSecret(_));
+    secret && matches!(class, FaultClass::Refused | FaultClass::AccessDenied | FaultClass::NotFound)
+}
+
+fn reason(effect: &Effect, class: FaultClass) -> Reason {
+    match class {
+        _ if effect.on_kubernetes() => Reason::SecretRefused,
+        FaultClass::Throttled => Reason::AwsThrottled,
+        FaultClass::QuotaExceeded => Reason::AwsQuotaExceeded,
+        FaultClass::AccessDenied => Reason::AwsAccessDenied,
+        FaultClass::BadCredentials => Reason::AwsCredentialsInvalid,
+        FaultClass::Refused | FaultClass::NotFound => Reason::RefusedByAws,
+        _ => Reason::AwsUnavailable,
+    }
+}
+
+fn message(effect: &Effect, reason: Reason, fault: &Fault) -> String {
+    let hint = match reason {
+        Reason::RefusedByAws => "; correct the AwsRole",
+        Reason::AwsAccessDenied => "; allow the operator this call (keylease iam-policy prints what it needs)",
+        Reason::AwsQuotaExceeded => "; raise the quota or end other leases",
+        Reason::AwsCredentialsInvalid => "; check the AwsAccount's credentials",
+        _ => "",
+    };
+    format!("{}: {}{hint}", describe(effect), fault.message.trim_end_matches('.'))
+}
+
+fn describe(effect: &Effect) -> String {
+    match effect {
+        Effect::Begin(_) | Effect::Release | Effect::Report(_) => "writing the request".into(),
+        Effect::CheckSecret => "the API server would not take the Secret".into(),
+        Effect::PublishSecret(_) => "writing the Secret".into(),
+        Effect::DeleteSecret(_) => "deleting the Secret".into(),
+        Effect::CreateUser => "CreateUser".into(),
+        Effect::InspectUser => "GetUser".into(),
+        Effect::Grant(Permission::ManagedPolicy(arn)) => format!("AttachUserPolicy {arn}"),
+        Effect::Grant(Permission::InlinePolicy) => "PutUserPolicy".into(),
+        Effect::Grant(Permission::Group(name)) => format!("AddUserToGroup {name}"),
+        Effect::ListKeys => "ListAccessKeys".into(),
+        Effect::CreateKey => "CreateAccessKey".into(),
+        Effect::ProveKey => "GetCallerIdentity with the new key".into(),
+        Effect::TakeInventory => "listing what is on the user".into(),
+        Effect::Clear(attachment) => format!("removing {attachment:?} from the user"),
+        Effect::DeleteUser => "DeleteUser".into(),
+    }
+}

@@ -1,0 +1,103 @@
+//! Names that are computed, never drawn: a fresh operator finds by arithmetic
+//! what an old one made.
+
+use sha2::{Digest, Sha256};
+
+/// Longest part of a namespace or request name inside a user name.
+const PART: usize = 16;
+/// Characters of hash at the end of a user name: 20 of base 32 are 100 bits.
+const HASH: usize = 20;
+/// Tag that holds the cluster id.
+pub const TAG_CLUSTER: &str = "keylease.dev/cluster";
+/// Tag that holds the request's uid.
+pub const TAG_UID: &str = "keylease.dev/uid";
+/// Tag that holds the request's namespace.
+pub const TAG_NAMESPACE: &str = "keylease.dev/namespace";
+/// Tag that holds the request's name.
+pub const TAG_REQUEST: &str = "keylease.dev/request";
+/// Tag that holds the role's name.
+pub const TAG_ROLE: &str = "keylease.dev/role";
+/// Name of the inline policy on a user of ours.
+pub const INLINE_POLICY: &str = "keylease";
+
+/// The cluster this operator works for: the uid of its `kube-system`
+/// namespace, which no two clusters share and which outlives the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterId(pub String);
+
+/// The IAM user name of a request:
+/// `keylease-<namespace≤16>-<request≤16>-<hash of cluster id and uid>`.
+///
+/// At most 64 characters of `[a-z0-9.-]`, which IAM allows; unique because the
+/// hash is, readable because the rest is.
+pub fn user_name(cluster: &ClusterId, namespace: &str, request: &str, uid: &str) -> String {
+    let digest = Sha256::new()
+        .chain_update(cluster.0.as_bytes())
+        .chain_update(b"/")
+        .chain_update(uid.as_bytes())
+        .finalize();
+    let cut = |s: &str| s.chars().take(PART).collect::<String>();
+    format!(
+        "keylease-{}-{}-{}",
+        cut(namespace),
+        cut(request),
+        base32(&digest)
+    )
+}
+
+/// The IAM path of a user: the account's path, the cluster id, then the
+/// role's own part. Begins and ends with `/`.
+pub fn user_path(account_path: &str, cluster: &ClusterId, role_path: &str) -> String {
+    format!("{account_path}{}/{role_path}", cluster.0)
+}
+
+/// The lease id, after the manner of Vault's `aws/creds/<role>/<id>`.
+pub fn lease_id(role: &str, uid: &str) -> String {
+    format!("keylease.dev/creds/{role}/{uid}")
+}
+
+/// Lower-case base 32 (RFC 4648 alphabet) of the first 100 bits.
+fn base32(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let bit = |i: usize| bytes[i / 8] >> (7 - i % 8) & 1;
+    let symbol = |n: usize| (0..5).fold(0, |acc, b| acc << 1 | bit(n * 5 + b));
+    (0..HASH)
+        .map(|n| char::from(ALPHABET[usize::from(symbol(n))]))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cluster(id: &str) -> ClusterId {
+        ClusterId(id.to_owned())
+    }
+
+    #[test]
+    fn base32_follows_the_rfc() {
+        // RFC 4648: "foobar" is MZXW6YTBOI.
+        assert!(base32(b"foobar-and-more").starts_with("mzxw6ytboi"));
+    }
+
+    #[test]
+    fn user_names_fit_iam_and_differ_by_cluster_and_uid() {
+        let long = "a-very-long-name.with.dots-and-more-than-sixteen";
+        let one = user_name(&cluster("c1"), long, long, "u1");
+        assert!(one.len() <= 64, "{one}");
+        assert!(one.starts_with("keylease-a-very-long-name-a-very-long-name-"));
+        assert!(
+            one.chars()
+                .all(|c| c.is_ascii_alphanumeric() || "+=,.@-_".contains(c))
+        );
+        assert_ne!(one, user_name(&cluster("c2"), long, long, "u1"));
+        assert_ne!(one, user_name(&cluster("c1"), long, long, "u2"));
+        assert_eq!(one, user_name(&cluster("c1"), long, long, "u1"));
+    }
+
+    #[test]
+    fn paths_nest() {
+        assert_eq!(user_path("/keylease/", &cluster("c"), ""), "/keylease/c/");
+        assert_eq!(user_path("/", &cluster("c"), "team/"), "/c/team/");
+    }
+}

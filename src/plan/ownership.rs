@@ -1,0 +1,79 @@
+//! Whose an IAM user is, and the marks by which we know our own.
+
+use std::collections::BTreeMap;
+
+use super::admission::AccountFacts;
+use super::effect::Owner;
+use super::intent::{Intent, identity_tags};
+use super::naming::ClusterId;
+use crate::api::{AwsCredentialRequest, AwsRole};
+
+/// Longest tag value in IAM.
+const MAX_TAG_VALUE: usize = 256;
+
+/// All tags of a new user: the account's, then the role's, then ours. Later
+/// ones win, so nobody overwrites ours. In the role's and the account's values
+/// `{{namespace}}`, `{{request}}` and `{{role}}` are filled in.
+pub fn user_tags(
+    request: &AwsCredentialRequest,
+    role: &AwsRole,
+    account: &AccountFacts,
+    cluster: &ClusterId,
+) -> BTreeMap<String, String> {
+    let user = role.spec.iam_user.clone().unwrap_or_default();
+    let of_role = user.tags.into_iter().map(|(k, v)| (k, v.0));
+    let mut tags: BTreeMap<_, _> = account
+        .tags
+        .clone()
+        .into_iter()
+        .chain(of_role)
+        .map(|(key, value)| (key, fill(&value, request)))
+        .collect();
+    tags.extend(identity_tags(request, cluster));
+    tags
+}
+
+fn fill(template: &str, request: &AwsCredentialRequest) -> String {
+    let name = request.metadata.name.as_deref().unwrap_or_default();
+    template
+        .replace("{{namespace}}", request.namespace_name())
+        .replace("{{request}}", name)
+        .replace("{{role}}", &request.spec.role_ref.name)
+        .chars()
+        .take(MAX_TAG_VALUE)
+        .collect()
+}
+
+/// An IAM user as `GetUser` describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UserFacts {
+    /// Its path.
+    pub path: String,
+    /// Its permissions boundary.
+    pub boundary: Option<String>,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Judges a user of our name. It is ours only if path, boundary and all our
+/// identity tags match: anything less may be somebody else's, or ours with its
+/// boundary taken off.
+pub fn judge(
+    user: &UserFacts,
+    intent: &Intent,
+    request: &AwsCredentialRequest,
+    cluster: &ClusterId,
+) -> Owner {
+    if user.path != intent.path {
+        return Owner::Foreign(format!("its path is {}, not {}", user.path, intent.path));
+    }
+    if user.boundary != intent.boundary {
+        return Owner::Foreign("its permissions boundary is another".to_owned());
+    }
+    for (key, value) in identity_tags(request, cluster) {
+        if user.tags.get(&key) != Some(&value) {
+            return Owner::Foreign(format!("its tag {key} is not {value}"));
+        }
+    }
+    Owner::Ours
+}

@@ -1,0 +1,60 @@
+//! Checks on IAM policy documents, before AWS sees them.
+
+use serde_json::Value;
+
+/// AWS's quota for all inline policies of a user, in characters without white
+/// space (IAM and STS quotas, "IAM user inline policies").
+pub const INLINE_QUOTA: usize = 2048;
+
+/// Checks that the text is a policy document that fits a user.
+///
+/// Only the form is checked: whether actions and resources mean anything is
+/// AWS's to say.
+///
+/// # Errors
+/// What is wrong, as the end of a sentence that names the field.
+pub fn check_document(text: &str) -> Result<(), String> {
+    let size = text.chars().filter(|c| !c.is_whitespace()).count();
+    if size > INLINE_QUOTA {
+        return Err(format!(
+            "has {size} characters without white space and AWS allows {INLINE_QUOTA} for a user; \
+             make a managed policy and name it in policyArns"
+        ));
+    }
+    let document: Value =
+        serde_json::from_str(text).map_err(|e| format!("is not JSON: {e}"))?;
+    let statement = document.as_object().and_then(|o| o.get("Statement"));
+    match statement {
+        Some(Value::Array(_) | Value::Object(_)) => Ok(()),
+        _ => Err("has no Statement; write { \"Version\": \"2012-10-17\", \"Statement\": [ … ] }".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_a_policy() {
+        let text = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}"#;
+        assert_eq!(check_document(text), Ok(()));
+    }
+
+    #[test]
+    fn refuses_what_is_no_policy() {
+        let nested = "[".repeat(2000);
+        let long = format!(r#"{{"Statement":[],"Id":"{}"}}"#, "x".repeat(3000));
+        for (text, says) in [
+            ("{", "not JSON"),
+            ("[]", "no Statement"),
+            ("{}", "no Statement"),
+            (r#"{"Statement":"all"}"#, "no Statement"),
+            (nested.as_str(), "not JSON"),
+            (long.as_str(), "2048"),
+            ("\u{feff}\u{0}", "not JSON"),
+        ] {
+            let error = check_document(text).unwrap_err();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! One vocabulary of reasons for conditions, events, logs and metrics.
+
+use crate::api::Phase;
+
+/// Why a request is in the state it is in. The text of a reason is part of the
+/// API: people alert on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The Secret holds a key that was proven to work.
+    Issued,
+    /// A user and a key are being made.
+    Issuing,
+    /// A key exists and AWS does not accept it everywhere yet.
+    Proving,
+    /// The credential is being removed from AWS.
+    Revoking,
+    /// The lease ended and AWS holds nothing of it any more.
+    Expired,
+
+    /// The role does not exist.
+    RoleNotFound,
+    /// The role contradicts itself or its account.
+    RoleInvalid,
+    /// The account does not exist.
+    AccountNotFound,
+    /// The operator cannot sign in to the account.
+    AccountNotReady,
+
+    /// The role does not allow the request's namespace.
+    NamespaceNotAllowed,
+    /// The request asks for a longer life than the role allows.
+    TtlAboveMaximum,
+    /// The request contradicts itself.
+    InvalidRequest,
+    /// A Secret of the wanted name exists and is not ours.
+    SecretConflict,
+    /// Kubernetes refuses the Secret: quota, admission, RBAC.
+    SecretRefused,
+    /// An IAM user of our name exists and is not ours.
+    UserConflict,
+
+    /// AWS refuses what the role asks for.
+    RefusedByAws,
+    /// An AWS quota is used up.
+    AwsQuotaExceeded,
+    /// The operator's own credentials do not allow the call.
+    AwsAccessDenied,
+    /// The operator's own credentials are not accepted.
+    AwsCredentialsInvalid,
+    /// AWS asks to slow down.
+    AwsThrottled,
+    /// AWS does not answer, or answers with a fault of its own.
+    AwsUnavailable,
+    /// The new key was not accepted in time.
+    KeyNotProven,
+}
+
+impl Reason {
+    /// The reason as conditions, events and metrics carry it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Issued => "Issued",
+            Self::Issuing => "Issuing",
+            Self::Proving => "Proving",
+            Self::Revoking => "Revoking",
+            Self::Expired => "Expired",
+            Self::RoleNotFound => "RoleNotFound",
+            Self::RoleInvalid => "RoleInvalid",
+            Self::AccountNotFound => "AccountNotFound",
+            Self::AccountNotReady => "AccountNotReady",
+            Self::NamespaceNotAllowed => "NamespaceNotAllowed",
+            Self::TtlAboveMaximum => "TtlAboveMaximum",
+            Self::InvalidRequest => "InvalidRequest",
+            Self::SecretConflict => "SecretConflict",
+            Self::SecretRefused => "SecretRefused",
+            Self::UserConflict => "UserConflict",
+            Self::RefusedByAws => "RefusedByAws",
+            Self::AwsQuotaExceeded => "AwsQuotaExceeded",
+            Self::AwsAccessDenied => "AwsAccessDenied",
+            Self::AwsCredentialsInvalid => "AwsCredentialsInvalid",
+            Self::AwsThrottled => "AwsThrottled",
+            Self::AwsUnavailable => "AwsUnavailable",
+            Self::KeyNotProven => "KeyNotProven",
+        }
+    }
+
+    /// The phase of a request that has no credential for this reason: `Failed`
+    /// where a person has to change something, `Pending` where time or another
+    /// object may do.
+    pub fn phase_without_credential(self) -> Phase {
+        match self {
+            Self::NamespaceNotAllowed
+            | Self::TtlAboveMaximum
+            | Self::InvalidRequest
+            | Self::SecretConflict
+            | Self::SecretRefused
+            | Self::UserConflict
+            | Self::RoleInvalid
+            | Self::RefusedByAws
+            | Self::AwsQuotaExceeded
+            | Self::AwsAccessDenied => Phase::Failed,
+            Self::RoleNotFound | Self::AccountNotFound | Self::AccountNotReady => Phase::Pending,
+            _ => Phase::Issuing,
+        }
+    }
+}
+
+/// A reason with its sentence for a person: what is wrong and what to change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The word for machines.
+    pub reason: Reason,
+    /// The sentence for people. Never holds a secret.
+    pub message: String,
+}
+
+impl Verdict {
+    /// Joins a reason and its sentence.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+        }
+    }
+}

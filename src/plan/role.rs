@@ -1,0 +1,50 @@
+//! What a role's status says.
+
+use jiff::Timestamp;
+
+use super::admission;
+use super::lease::truncate;
+use super::view::AccountView;
+use crate::api::{AwsRole, AwsRoleStatus, ConditionType, set_condition};
+
+/// The status of a role: whether requests of it can be served, and if not,
+/// what to change.
+pub fn status(role: &AwsRole, account: &AccountView, now: Timestamp) -> AwsRoleStatus {
+    let (ready, reason, message) = judge(role, account);
+    let mut status = role.status.clone().unwrap_or_default();
+    status.observed_generation = role.metadata.generation;
+    set_condition(
+        &mut status.conditions,
+        ConditionType::Ready,
+        ready,
+        &reason,
+        &message,
+        role.metadata.generation,
+        truncate(now),
+    );
+    status
+}
+
+fn judge(role: &AwsRole, account: &AccountView) -> (bool, String, String) {
+    let account_name = &role.spec.account_ref.name;
+    let verdict = match (admission::check_role(role), account) {
+        (Err(verdict), _) => verdict,
+        (Ok(_), AccountView::NotReady(verdict)) => verdict.clone(),
+        (Ok(_), AccountView::Ready(facts)) => match admission::check_boundary(role, facts) {
+            Err(verdict) => verdict,
+            Ok(_) if role.spec.allowed_namespaces.is_none() => {
+                let message = "no namespace may use this role yet; set spec.allowedNamespaces";
+                return (true, "NobodyAllowed".into(), message.into());
+            }
+            Ok(_) => {
+                let message = format!("served by AwsAccount {account_name}");
+                return (true, "Valid".into(), message);
+            }
+        },
+        (Ok(_), AccountView::Unknown) => {
+            let message = format!("AwsAccount {account_name} was not looked at yet");
+            return (false, "AccountNotReady".into(), message);
+        }
+    };
+    (false, verdict.reason.as_str().into(), verdict.message)
+}

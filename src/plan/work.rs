@@ -1,0 +1,396 @@
+//! What this process knows of AWS for one request because it did it itself.
+//!
+//! These facts are why the usual way needs no list and no read: whoever made
+//! the user a moment ago knows what is on it. They die with the process; a
+//! fresh one starts from nothing, and then reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::effect::{Attachment, Effect, Fault, FaultClass, Outcome, Owner};
+use super::faults;
+use super::intent::Permission;
+use super::reasons::{Reason, Verdict};
+use super::secret::SecretView;
+use super::view::{Seen, View};
+use crate::api::Phase;
+
+/// How long after an uncertain `CreateAccessKey` (one of ours whose answer was
+/// lost, or one a former process may have sent) a list of keys is believed.
+/// IAM lists lag behind its writes.
+pub const SETTLE: SignedDuration = SignedDuration::from_secs(5);
+/// How long a new key may take to be accepted before it is given up and
+/// another is made.
+pub const PROOF_DEADLINE: SignedDuration = SignedDuration::from_secs(120);
+/// First pause between two proofs of a key; it grows by half to
+/// [`MAX_PROOF_PAUSE`].
+const FIRST_PROOF_PAUSE: SignedDuration = SignedDuration::from_millis(100);
+/// Longest pause between two proofs. New keys take 2–15 s.
+const MAX_PROOF_PAUSE: SignedDuration = SignedDuration::from_secs(1);
+
+/// The facts.
+#[derive(Clone, Debug, Default)]
+pub struct Work {
+    /// When this process first took the request up.
+    pub started: Timestamp,
+    /// This process wrote the intent: nothing was in AWS before.
+    pub began: bool,
+    /// Whether the way to the Secret is clear.
+    pub secret: SecretGate,
+    /// The IAM user.
+    pub user: UserFact,
+    /// What was put on the user; `true` where AWS confirmed it.
+    pub granted: BTreeMap<Permission, bool>,
+    /// The user's keys, apart from the one in hand.
+    pub keys: KeysFact,
+    /// The key in hand.
+    pub held: Option<Held>,
+    /// What an inventory found, or `None` before one was taken.
+    pub inventory: Option<Vec<Attachment>>,
+    /// What was removed since the inventory (or since the beginning).
+    pub cleared: BTreeSet<Attachment>,
+    /// A failure that the status does not tell yet.
+    pub failure: Option<Verdict>,
+    /// Why everything is being taken back.
+    pub abandon: Option<Verdict>,
+    /// Calls to the API server in a row that it could not serve.
+    pub stalls: u32,
+}
+
+/// Whether the way to the Secret is clear.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SecretGate {
+    /// A Secret may be there; look before anything else.
+    #[default]
+    MustLook,
+    /// None is there; whether one would be let in was not asked.
+    Unchecked,
+    /// One would be let in, or ours is there already.
+    Clear,
+}
+
+/// The API server cannot serve now: nothing to decide, try again later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stall(pub Fault);
+
+/// What is known of the IAM user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UserFact {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// The name is taken; by whom was not looked at.
+    Taken,
+    /// It is there and ours.
+    Ours,
+    /// It is somebody else's, and none of our business.
+    Foreign,
+    /// It is gone, or never was.
+    Gone,
+}
+
+/// What is known of the user's keys, apart from the one in hand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum KeysFact {
+    /// Nothing; a list is to be believed from that time on.
+    #[default]
+    Unlisted,
+    /// As before, after a `CreateAccessKey` of ours that had no answer.
+    Uncertain(Timestamp),
+    /// These, and no others.
+    Known(Vec<String>),
+}
+
+/// The key in hand. Its secret is kept apart, out of reach of decisions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The access key id.
+    pub id: String,
+    /// When AWS handed it out.
+    pub since: Timestamp,
+    /// Whether AWS accepts it.
+    pub proven: bool,
+    /// How often it was tried.
+    pub tries: u32,
+    /// When to try it next.
+    pub next_proof: Timestamp,
+}
+
+impl Held {
+    /// Whether the key waited too long to be accepted.
+    pub fn overdue(&self, now: Timestamp) -> bool {
+        !self.proven && now.duration_since(self.since) > PROOF_DEADLINE
+    }
+}
+
+impl Work {
+    /// The beginning: nothing known.
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            started: now,
+            ..Self::default()
+        }
+    }
+
+    /// Whether anything of this request may be under way in AWS.
+    pub fn in_flight(&self) -> bool {
+        self.began || self.user != UserFact::Unknown || self.held.is_some()
+    }
+
+    /// Whether a later reconciliation needs these facts: a request at rest has
+    /// none worth the memory.
+    pub fn worth_keeping(&self) -> bool {
+        self.in_flight()
+            || self.stalls > 0
+            || self.failure.is_some()
+            || self.abandon.is_some()
+            || !self.cleared.is_empty()
+    }
+
+    /// Whether this process put on the user whatever is on it.
+    pub fn knows_all(&self) -> bool {
+        self.began && self.user == UserFact::Ours && matches!(self.keys, KeysFact::Known(_))
+    }
+}
+
+impl View {
+    /// Takes note of what came of an effect. Together with
+    /// [`View::saw_secret`] and [`View::take_back`] the only place where facts
+    /// change.
+    ///
+    /// # Errors
+    /// [`Stall`] when the API server did not serve the write: the same step is
+    /// to be tried again after a pause.
+    pub fn record(&mut self, effect: &Effect, outcome: Outcome, now: Timestamp) -> Result<(), Stall> {
+        match outcome {
+            Outcome::Failed(fault) => self.record_fault(effect, fault, now),
+            outcome => {
+                self.record_success(effect, outcome, now);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes note of a direct read of the Secret.
+    pub fn saw_secret(&mut self, secret: SecretView) {
+        self.work.secret = match (&secret, self.work.secret) {
+            (SecretView::Absent, SecretGate::MustLook) => SecretGate::Unchecked,
+            (SecretView::Ours(_), SecretGate::MustLook) => SecretGate::Clear,
+            (_, gate) => gate,
+        };
+        self.secret = secret;
+    }
+
+    /// Takes note of the decision to take everything back.
+    pub fn take_back(&mut self, verdict: Verdict) {
+        self.work.abandon.get_or_insert(verdict);
+    }
+
+    fn record_success(&mut self, effect: &Effect, outcome: Outcome, now: Timestamp) {
+        if effect.on_kubernetes() {
+            self.work.stalls = 0;
+        }
+        if let Outcome::Request(request) = &outcome {
+            self.request = request.clone();
+            self.seen = Seen::Direct;
+        }
+        let intent_stands = self.intent().is_some();
+        let work = &mut self.work;
+        match (effect, outcome) {
+            (Effect::Begin(_), _) => {
+                work.began = true;
+                work.secret = SecretGate::Unchecked;
+                work.user = UserFact::Gone;
+            }
+            (Effect::CheckSecret, _) => work.secret = SecretGate::Clear,
+            (Effect::PublishSecret(_), Outcome::Secret(facts)) => {
+                self.secret = SecretView::Ours(facts);
+            }
+            (Effect::DeleteSecret(_), _) => self.secret = SecretView::Absent,
+            (Effect::Report(report), _) => {
+                work.failure = None;
+                if !intent_stands {
+                    work.abandon = None;
+                }
+                if report.status.phase == Some(Phase::Ready) {
+                    *work = Work::new(now);
+                }
+            }
+            // A request that was taken back tells why now that it is clean.
+            (Effect::Release, _) => {
+                *work = Work {
+                    failure: work.abandon.take(),
+                    ..Work::new(now)
+                };
+            }
+
+            (Effect::CreateUser, _) => {
+                work.user = UserFact::Ours;
+                work.keys = KeysFact::Known(Vec::new());
+                work.granted.clear();
+                work.held = None;
+            }
+            (Effect::InspectUser, Outcome::User(owner)) => self.record_owner(owner),
+            (Effect::Grant(permission), _) => {
+                work.granted.insert(permission.clone(), true);
+            }
+            (Effect::ListKeys, Outcome::Keys(mut keys)) => {
+                keys.retain(|k| work.held.as_ref().is_none_or(|h| h.id != *k));
+                work.keys = KeysFact::Known(keys);
+            }
+            (Effect::CreateKey, Outcome::KeyCreated(id)) => {
+                work.held = Some(Held {
+                    id,
+                    since: now,
+                    proven: false,
+                    tries: 0,
+                    next_proof: now,
+                });
+            }
+            (Effect::ProveKey, Outcome::Proof(proven)) => record_proof(work, proven, now),
+            (Effect::TakeInventory, Outcome::Inventory(found)) => {
+                work.cleared.clear();
+                match found {
+                    Some(found) => work.inventory = Some(found),
+                    None => work.user = UserFact::Gone,
+                }
+            }
+            (Effect::Clear(attachment), _) => record_cleared(work, attachment, now),
+            (Effect::DeleteUser, _) => record_gone(work),
+            _ => {}
+        }
+    }
+
+    fn record_owner(&mut self, owner: Owner) {
+        let settled = self.live().is_some();
+        let work = &mut self.work;
+        match (owner, work.user) {
+            // CreateUser says that it exists, GetUser that it does not: IAM's
+            // readers lag. Neither may be believed yet.
+            (Owner::Nobody, UserFact::Taken) => {
+                work.failure = Some(Verdict::new(
+                    Reason::AwsUnavailable,
+                    "IAM contradicts itself about the user: CreateUser or DeleteUser finds it, \
+                     GetUser does not yet",
+                ));
+            }
+            (Owner::Nobody, _) => work.user = UserFact::Gone,
+            (Owner::Ours, _) => {
+                work.user = UserFact::Ours;
+                work.keys = if settled {
+                    // The last key was made long ago.
+                    KeysFact::Unlisted
+                } else {
+                    KeysFact::Uncertain(work.started)
+                };
+            }
+            (Owner::Foreign(why), _) => {
+                work.user = UserFact::Foreign;
+                work.abandon.get_or_insert(Verdict::new(
+                    Reason::UserConflict,
+                    format!("an IAM user of our name exists and is not ours ({why}); it is left alone"),
+                ));
+            }
+        }
+    }
+
+    fn record_fault(&mut self, effect: &Effect, fault: Fault, now: Timestamp) -> Result<(), Stall> {
+        let work = &mut self.work;
+        match (effect, fault.class) {
+            // The object changed under us: look again, decide again.
+            (Effect::Begin(_) | Effect::Release | Effect::Report(_), FaultClass::Stale | FaultClass::NotFound) => {
+                self.seen = Seen::Stale;
+            }
+            (Effect::CheckSecret | Effect::PublishSecret(_), FaultClass::Stale | FaultClass::AlreadyExists) => {
+                work.secret = SecretGate::MustLook;
+                self.secret = SecretView::Unread;
+            }
+            (Effect::DeleteSecret(_), FaultClass::Stale | FaultClass::NotFound) => {
+                self.secret = SecretView::Unread;
+            }
+            (Effect::CreateUser, FaultClass::AlreadyExists) => {
+                work.began = false;
+                work.user = UserFact::Taken;
+            }
+            (Effect::Clear(attachment), FaultClass::NotFound) => {
+                record_cleared(work, attachment, now);
+            }
+            (Effect::DeleteUser, FaultClass::NotFound) => record_gone(work),
+            (Effect::DeleteUser, FaultClass::DeleteConflict) => {
+                work.inventory = None;
+                work.user = UserFact::Taken;
+            }
+            _ => return self.record_failure(effect, fault, now),
+        }
+        Ok(())
+    }
+
+    /// A failure that people get to see, or at least the log.
+    fn record_failure(&mut self, effect: &Effect, fault: Fault, now: Timestamp) -> Result<(), Stall> {
+        let work = &mut self.work;
+        match (effect, fault.class) {
+            // Without an answer the Secret may be there: look, and see.
+            (Effect::PublishSecret(_), FaultClass::NoAnswer) => {
+                work.secret = SecretGate::MustLook;
+                self.secret = SecretView::Unread;
+            }
+            (Effect::CreateUser, FaultClass::NoAnswer) => {
+                work.began = false;
+                work.user = UserFact::Unknown;
+                work.started = now;
+            }
+            (Effect::Grant(permission), FaultClass::NoAnswer) => {
+                work.granted.insert(permission.clone(), false);
+            }
+            (Effect::CreateKey, FaultClass::NoAnswer) => work.keys = KeysFact::Uncertain(now),
+            // Somebody else made keys: find them and remove them.
+            (Effect::CreateKey, FaultClass::QuotaExceeded) => work.keys = KeysFact::Unlisted,
+            (Effect::CreateKey, FaultClass::NotFound) => work.user = UserFact::Unknown,
+            _ => {}
+        }
+        if effect.on_kubernetes() && !faults::is_secret_refusal(effect, fault.class) {
+            work.stalls = work.stalls.saturating_add(1);
+            return Err(Stall(fault));
+        }
+        match faults::judge(effect, &fault) {
+            faults::Judgement::Retry(verdict) => work.failure = Some(verdict),
+            faults::Judgement::TakeBack(verdict) => work.abandon = Some(verdict),
+        }
+        Ok(())
+    }
+}
+
+fn record_proof(work: &mut Work, proven: bool, now: Timestamp) {
+    let Some(held) = &mut work.held else { return };
+    held.tries += 1;
+    held.proven = proven;
+    let mut pause = FIRST_PROOF_PAUSE;
+    for _ in 1..held.tries.min(20) {
+        pause = (pause * 3 / 2).min(MAX_PROOF_PAUSE);
+    }
+    held.next_proof = now.checked_add(pause).unwrap_or(now);
+}
+
+fn record_cleared(work: &mut Work, attachment: &Attachment, now: Timestamp) {
+    if let Attachment::Key(id) = attachment {
+        if let Some(held) = work.held.take_if(|h| h.id == *id)
+            && held.overdue(now)
+        {
+            work.failure = Some(Verdict::new(
+                Reason::KeyNotProven,
+                format!("AWS did not accept the new key {id} in time; it was deleted"),
+            ));
+        }
+        if let KeysFact::Known(keys) = &mut work.keys {
+            keys.retain(|k| k != id);
+        }
+    }
+    work.cleared.insert(attachment.clone());
+}
+
+fn record_gone(work: &mut Work) {
+    work.user = UserFact::Gone;
+    work.held = None;
+    work.keys = KeysFact::Known(Vec::new());
+}

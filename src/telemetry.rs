@@ -1,0 +1,75 @@
+//! Logs. The one rule that matters: whatever level is asked for, libraries
+//! that see request bodies stay quiet.
+
+use clap::ValueEnum;
+use tracing::Metadata;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::{EnvFilter, FilterExt, FilterFn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Targets that may log below INFO: our own, and the controller runtime, which
+/// logs object references and watch states, no content. Everything else (the
+/// AWS SDK, hyper, the Kubernetes client) may have a secret key in its hands
+/// and is capped, so that `--log trace` cannot print one.
+const MAY_BE_VERBOSE: [&str; 2] = ["keylease", "kube_runtime"];
+
+/// Starts logging to standard error.
+///
+/// # Errors
+/// A sentence that says what is wrong with the filter.
+pub fn init(filter: &str, format: LogFormat) -> Result<(), String> {
+    let wanted = EnvFilter::try_new(filter)
+        .map_err(|e| format!("--log {filter:?} is no log filter ({e}); try info or keylease=debug"))?;
+    let filter = wanted.and(FilterFn::new(is_safe));
+    let text = fmt::layer().with_writer(std::io::stderr);
+    let layer = match format {
+        LogFormat::Json => text.json().flatten_event(true).with_ansi(false).boxed(),
+        LogFormat::Text => text.with_ansi(false).boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(layer.with_filter(filter))
+        .try_init()
+        .map_err(|e| e.to_string())
+}
+
+fn is_safe(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= LevelFilter::INFO || may_be_verbose(metadata.target())
+}
+
+fn may_be_verbose(target: &str) -> bool {
+    MAY_BE_VERBOSE.iter().any(|allowed| {
+        let rest = target.strip_prefix(allowed);
+        rest.is_some_and(|r| r.is_empty() || r.starts_with("::"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_that_see_secrets_are_capped() {
+        for target in [
+            "aws_smithy_runtime::client::http::body",
+            "hyper::proto",
+            "kube_client::client",
+            "rustls",
+            "keylease_but_not_ours",
+        ] {
+            assert!(!may_be_verbose(target), "{target}");
+        }
+        assert!(may_be_verbose("keylease::plan"));
+        assert!(may_be_verbose("kube_runtime::watcher"));
+    }
+}

@@ -1,0 +1,230 @@
+//! Our own IAM and STS, in memory, speaking AWS's Query protocol.
+//!
+//! Both services are on one port. Signatures are really checked. Permissions
+//! are not: every key may do everything, and a [`Fault`] says otherwise.
+
+mod auth;
+mod config;
+mod dispatch;
+mod engine;
+mod error;
+mod extras;
+mod fault;
+mod groups;
+mod inspect;
+mod journal;
+mod keys;
+mod params;
+mod policies;
+mod server;
+mod sigv4;
+mod state;
+mod sts;
+#[cfg(test)]
+mod tests;
+mod throttle;
+mod users;
+mod view;
+mod xml;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow};
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+pub use self::config::{FakeConfig, KeyDelay, Rate};
+use self::engine::Engine;
+pub use self::fault::{Fault, FaultId, FaultKind};
+pub use self::journal::{Call, Outcome};
+use self::server::Mode;
+pub use self::view::{KeyView, UserView};
+use crate::{aws_cli, ports};
+
+/// A running fake. It has a thread of its own and stops when dropped.
+pub struct FakeAws {
+    engine: Arc<Mutex<Engine>>,
+    addr: SocketAddr,
+    mode: watch::Sender<Mode>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl FakeAws {
+    /// Starts a fake on 127.0.0.1. It answers when this returns.
+    ///
+    /// # Errors
+    /// When there is no port for it.
+    pub fn start(config: FakeConfig) -> Result<Self> {
+        let listener = match config.port {
+            Some(port) => TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+                .with_context(|| format!("binding port {port} of the fake"))?,
+            None => ports::bind()?,
+        };
+        let addr = listener.local_addr()?;
+        let engine = Arc::new(Mutex::new(Engine::new(config, Instant::now())));
+        let (mode, watched) = watch::channel(Mode::Up);
+        let shared = engine.clone();
+        let thread = std::thread::Builder::new()
+            .name("fake-aws".to_owned())
+            .spawn(move || {
+                if let Err(error) = server::run(listener, &shared, watched) {
+                    eprintln!("fake AWS: {error:#}");
+                }
+            })?;
+        Ok(Self {
+            engine,
+            addr,
+            mode,
+            thread: Some(thread),
+        })
+    }
+
+    /// The value for `AWS_ENDPOINT_URL`.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// Changes the behaviour from now on.
+    pub fn set_config(&self, change: impl FnOnce(&mut FakeConfig)) {
+        change(&mut self.engine.lock().config);
+    }
+
+    /// Adds a fault. The oldest that matches a call acts.
+    pub fn add_fault(&self, fault: Fault) -> FaultId {
+        self.engine.lock().faults.add(fault)
+    }
+
+    /// Removes one fault.
+    pub fn remove_fault(&self, id: FaultId) {
+        self.engine.lock().faults.remove(id);
+    }
+
+    /// Removes all faults. Calls that already wait in one are not freed.
+    pub fn clear_faults(&self) {
+        self.engine.lock().faults.clear();
+    }
+
+    /// While down, every connection is closed at once, those that are open
+    /// too. Calls under way still take effect.
+    pub fn set_down(&self, down: bool) {
+        let mode = if down { Mode::Down } else { Mode::Up };
+        self.mode.send_replace(mode);
+    }
+
+    /// All calls since the start or [`FakeAws::clear_journal`], in the order
+    /// in which they took effect.
+    #[must_use]
+    pub fn journal(&self) -> Vec<Call> {
+        self.engine.lock().journal.calls().to_vec()
+    }
+
+    /// Forgets all calls so far.
+    pub fn clear_journal(&self) {
+        self.engine.lock().journal.clear();
+    }
+
+    /// How many calls of an action there were, failed ones included.
+    #[must_use]
+    pub fn count(&self, op: &str) -> usize {
+        self.engine.lock().journal.count(op)
+    }
+
+    /// How many calls there were, by action.
+    #[must_use]
+    pub fn counts(&self) -> BTreeMap<String, usize> {
+        self.engine.lock().journal.counts()
+    }
+
+    /// All users, [`FakeConfig::root_user`] included.
+    #[must_use]
+    pub fn users(&self) -> Vec<UserView> {
+        self.users_under("/")
+    }
+
+    /// The users whose path starts with `prefix`, such as `/keylease/`.
+    #[must_use]
+    pub fn users_under(&self, prefix: &str) -> Vec<UserView> {
+        let engine = self.engine.lock();
+        let users = engine.state.users.values();
+        users
+            .filter(|user| user.path.starts_with(prefix))
+            .map(|user| engine.state.view(user))
+            .collect()
+    }
+
+    /// One user.
+    #[must_use]
+    pub fn user(&self, name: &str) -> Option<UserView> {
+        let engine = self.engine.lock();
+        let user = engine.state.user(name).ok()?;
+        Some(engine.state.view(user))
+    }
+
+    /// The secret of any key that ever was, deleted ones and sessions
+    /// included.
+    #[must_use]
+    pub fn secret_of(&self, key_id: &str) -> Option<String> {
+        let engine = self.engine.lock();
+        let key = engine.state.keys.get(key_id)?;
+        Some(key.secret.clone())
+    }
+
+    /// All secrets and session tokens that ever were, the root secret
+    /// included: what must not appear in any log.
+    #[must_use]
+    pub fn all_secrets(&self) -> Vec<String> {
+        let engine = self.engine.lock();
+        let keys = engine.state.keys.values();
+        keys.flat_map(|key| [Some(key.secret.clone()), key.token.clone()])
+            .flatten()
+            .collect()
+    }
+
+    /// Makes a group exist.
+    pub fn add_group(&self, name: &str) {
+        let mut engine = self.engine.lock();
+        let groups = &mut engine.state.groups;
+        groups.entry(name.to_owned()).or_insert_with(Timestamp::now);
+    }
+
+    /// Makes a customer-managed policy exist.
+    pub fn add_policy(&self, arn: &str) {
+        self.engine.lock().state.policies.insert(arn.to_owned());
+    }
+
+    /// Gives a user one of everything that blocks `DeleteUser` and that the
+    /// operator never makes: a console password, an MFA device, an SSH key, a
+    /// signing certificate and a service-specific credential.
+    ///
+    /// # Errors
+    /// When there is no such user.
+    pub fn encumber_user(&self, name: &str) -> Result<()> {
+        let mut engine = self.engine.lock();
+        extras::give_all(&mut engine.state, name, Timestamp::now())
+            .map_err(|error| anyhow!(error.message))
+    }
+
+    /// Runs the AWS CLI against this fake; see [`aws_cli::run`].
+    ///
+    /// # Errors
+    /// When the command fails.
+    pub async fn aws_cli(&self, env: &[(&str, &str)], args: &[&str]) -> Result<String> {
+        aws_cli::run(&self.endpoint(), env, args).await
+    }
+}
+
+impl Drop for FakeAws {
+    fn drop(&mut self) {
+        self.mode.send_replace(Mode::Stopped);
+        if let Some(thread) = self.thread.take() {
+            // A panic there was reported by the thread itself.
+            let _ = thread.join();
+        }
+    }
+}

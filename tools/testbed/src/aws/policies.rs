@@ -1,0 +1,155 @@
+//! Actions on a user's policies, managed and inline.
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::dispatch::{Answer, Ctx};
+use super::error::AwsError;
+use super::state::State;
+use super::users::paged;
+use super::xml::Xml;
+
+const MAX_ATTACHED: usize = 10;
+/// All inline policies of a user together, white space not counted.
+const MAX_INLINE: usize = 2048;
+const MAX_DOCUMENT: usize = 131_072;
+
+/// Fails unless this managed policy exists.
+pub(super) fn check_exists(state: &State, arn: &str) -> Result<(), AwsError> {
+    if !arn.starts_with("arn:") || arn.len() < 20 {
+        let message = format!("ARN {arn} is not valid.");
+        return Err(AwsError::invalid_input(message));
+    }
+    if !state.policies.contains(arn) {
+        let message = format!("Policy {arn} does not exist or is not attachable.");
+        return Err(AwsError::no_such_entity(message));
+    }
+    Ok(())
+}
+
+pub(super) fn get_managed(ctx: &mut Ctx<'_>) -> Answer {
+    let arn = ctx.params.require("PolicyArn")?;
+    check_exists(ctx.state, arn)?;
+    let xml = Xml::new()
+        .leaf("PolicyName", policy_name(arn))
+        .leaf("Arn", arn)
+        .leaf("DefaultVersionId", "v1")
+        .leaf("IsAttachable", "true");
+    Ok(Some(Xml::new().element("Policy", xml)))
+}
+
+fn policy_name(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or(arn)
+}
+
+pub(super) fn attach(ctx: &mut Ctx<'_>) -> Answer {
+    let arn = ctx.params.require("PolicyArn")?.to_owned();
+    // AWS names a missing user before a missing policy.
+    ctx.user_mut()?;
+    check_exists(ctx.state, &arn)?;
+    let user = ctx.user_mut()?;
+    if user.attached.len() >= MAX_ATTACHED && !user.attached.contains(&arn) {
+        return Err(AwsError::limit("PoliciesPerUser", MAX_ATTACHED));
+    }
+    user.attached.insert(arn);
+    Ok(None)
+}
+
+pub(super) fn detach(ctx: &mut Ctx<'_>) -> Answer {
+    let arn = ctx.params.require("PolicyArn")?;
+    if !ctx.user_mut()?.attached.remove(arn) {
+        let message = format!("Policy {arn} was not found.");
+        return Err(AwsError::no_such_entity(message));
+    }
+    Ok(None)
+}
+
+pub(super) fn list_attached(ctx: &mut Ctx<'_>) -> Answer {
+    let attached = ctx.readable_user()?.attached.iter().map(|arn| {
+        let xml = Xml::new()
+            .leaf("PolicyName", policy_name(arn))
+            .leaf("PolicyArn", arn);
+        (arn.clone(), xml)
+    });
+    let (attached, marker) = ctx.params.page(attached)?;
+    let xml = Xml::new().members("AttachedPolicies", attached);
+    Ok(Some(paged(xml, marker)))
+}
+
+pub(super) fn put_inline(ctx: &mut Ctx<'_>) -> Answer {
+    let name = ctx.params.name("PolicyName", 1..=128)?.to_owned();
+    let document = ctx.params.require("PolicyDocument")?.to_owned();
+    check_document(&document)?;
+    let user = ctx.user_mut()?;
+    let others: usize = user
+        .inline
+        .iter()
+        .filter(|(other, _)| **other != name)
+        .map(|(_, text)| size(text))
+        .sum();
+    if others + size(&document) > MAX_INLINE {
+        let message = format!(
+            "Maximum policy size of {MAX_INLINE} bytes exceeded for user {}",
+            user.name
+        );
+        return Err(AwsError::new(409, "LimitExceeded", message));
+    }
+    user.inline.insert(name, document);
+    Ok(None)
+}
+
+fn size(document: &str) -> usize {
+    document.chars().filter(|c| !c.is_whitespace()).count()
+}
+
+/// The least that makes a policy: a JSON object with statements. What they
+/// say is not looked at.
+pub(super) fn check_document(document: &str) -> Result<(), AwsError> {
+    if document.is_empty() || document.len() > MAX_DOCUMENT {
+        let rule = format!("Member must have length between 1 and {MAX_DOCUMENT}");
+        return Err(AwsError::validation("PolicyDocument", &rule));
+    }
+    let malformed = |message| Err(AwsError::new(400, "MalformedPolicyDocument", message));
+    let Ok(policy) = serde_json::from_str::<serde_json::Value>(document) else {
+        return malformed("Syntax errors in policy.");
+    };
+    if !policy.is_object() {
+        return malformed("Syntax errors in policy.");
+    }
+    match policy.get("Statement") {
+        Some(statement) if statement.is_object() => Ok(()),
+        Some(serde_json::Value::Array(list)) if !list.is_empty() => Ok(()),
+        _ => malformed("Missing required field Statement"),
+    }
+}
+
+pub(super) fn get_inline(ctx: &mut Ctx<'_>) -> Answer {
+    let name = ctx.params.require("PolicyName")?;
+    let user = ctx.readable_user()?;
+    let document = user.inline.get(name).ok_or_else(|| no_such_inline(name))?;
+    let document = utf8_percent_encode(document, NON_ALPHANUMERIC).to_string();
+    let xml = Xml::new()
+        .leaf("UserName", &user.name)
+        .leaf("PolicyName", name)
+        .leaf("PolicyDocument", &document);
+    Ok(Some(xml))
+}
+
+pub(super) fn delete_inline(ctx: &mut Ctx<'_>) -> Answer {
+    let name = ctx.params.require("PolicyName")?;
+    match ctx.user_mut()?.inline.remove(name) {
+        Some(_) => Ok(None),
+        None => Err(no_such_inline(name)),
+    }
+}
+
+fn no_such_inline(name: &str) -> AwsError {
+    AwsError::no_such_entity(format!("The user policy with name {name} cannot be found."))
+}
+
+pub(super) fn list_inline(ctx: &mut Ctx<'_>) -> Answer {
+    let names = ctx.readable_user()?.inline.keys();
+    let names = names.map(|name| (name.clone(), Xml::new().text(name)));
+    let (names, marker) = ctx.params.page(names)?;
+    let xml = Xml::new().members("PolicyNames", names);
+    Ok(Some(paged(xml, marker)))
+}

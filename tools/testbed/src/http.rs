@@ -1,0 +1,70 @@
+//! One plain HTTP GET, enough to ask a child whether it is ready.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a server answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The body, as text.
+    pub body: String,
+}
+
+/// Fetches `path` from `addr` (`127.0.0.1:8080`) without TLS.
+///
+/// # Errors
+/// When the server cannot be reached, does not speak HTTP, or needs longer
+/// than ten seconds.
+pub async fn get(addr: &str, path: &str) -> Result<Answer> {
+    match tokio::time::timeout(TIMEOUT, exchange(addr, path)).await {
+        Ok(answer) => answer,
+        Err(_) => bail!("GET http://{addr}{path}: no answer in {TIMEOUT:?}"),
+    }
+}
+
+async fn exchange(addr: &str, path: &str) -> Result<Answer> {
+    let what = || format!("GET http://{addr}{path}");
+    let mut stream = TcpStream::connect(addr).await.with_context(what)?;
+    // HTTP/1.0: the answer is not chunked and ends with the connection.
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {addr}\r\n\r\n");
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .with_context(what)?;
+    let mut raw = Vec::new();
+    stream.read_to_end(&mut raw).await.with_context(what)?;
+    parse(&String::from_utf8_lossy(&raw)).with_context(what)
+}
+
+fn parse(text: &str) -> Result<Answer> {
+    let (head, body) = text.split_once("\r\n\r\n").context("no HTTP header")?;
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .context("no status code")?;
+    Ok(Answer {
+        status,
+        body: body.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_status_and_body() {
+        let answer = parse("HTTP/1.0 503 Service Unavailable\r\na: b\r\n\r\nno lease\r\n");
+        let answer = answer.expect("valid HTTP");
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.body, "no lease\r\n");
+    }
+}
