@@ -2,52 +2,57 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::routing::get;
-use kube::runtime::reflector::{Lookup, Store};
-use parking_lot::Mutex;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
 /// What has to be reached before the operator serves, by name.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Readiness {
-    parts: Arc<Mutex<BTreeMap<&'static str, bool>>>,
+    parts: watch::Sender<BTreeMap<&'static str, bool>>,
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self {
+            parts: watch::Sender::new(BTreeMap::new()),
+        }
+    }
 }
 
 impl Readiness {
     /// Names a part that is not there yet.
     pub fn expect(&self, part: &'static str) {
-        self.parts.lock().entry(part).or_insert(false);
+        self.parts.send_modify(|parts| {
+            parts.entry(part).or_insert(false);
+        });
     }
 
     /// A part is there.
     pub fn reached(&self, part: &'static str) {
-        self.parts.lock().insert(part, true);
+        self.parts.send_modify(|parts| {
+            parts.insert(part, true);
+        });
     }
 
-    /// Expects a cache to be filled, and notes when it is.
-    pub fn follow<K>(&self, part: &'static str, store: &Store<K>)
-    where
-        K: Lookup<DynamicType = ()> + Clone + Send + Sync + 'static,
-    {
-        self.expect(part);
-        let (readiness, store) = (self.clone(), store.clone());
-        tokio::spawn(async move {
-            if store.wait_until_ready().await.is_ok() {
-                readiness.reached(part);
-            }
-        });
+    /// Completes when that part is there.
+    pub async fn wait(&self, part: &'static str) {
+        let mut changes = self.parts.subscribe();
+        // The sender is held by self, so waiting cannot fail.
+        let _ = changes
+            .wait_for(|parts| parts.get(part) == Some(&true))
+            .await;
     }
 
     /// The parts that are missing.
     pub fn missing(&self) -> Vec<&'static str> {
-        let parts = self.parts.lock();
+        let parts = self.parts.borrow();
         let missing = parts.iter().filter(|(_, reached)| !**reached);
         missing.map(|(part, _)| *part).collect()
     }

@@ -13,9 +13,7 @@ use prometheus_client::registry::Registry;
 
 /// Upper bounds of the duration histograms, in seconds: from one quick call to
 /// a key that takes AWS its longest.
-const BUCKETS: [f64; 11] = [
-    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0,
-];
+const BUCKETS: [f64; 11] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
 
 /// Labels of a call to the outside.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -110,7 +108,9 @@ impl Metrics {
 
     /// Counts one announced change of a request.
     pub fn transition(&self, reason: &'static str) {
-        self.transitions.get_or_create(&ReasonLabels { reason }).inc();
+        self.transitions
+            .get_or_create(&ReasonLabels { reason })
+            .inc();
     }
 
     /// Notes how long it took from a request to its Secret.

@@ -63,7 +63,9 @@ async fn role(view: &mut View, client: &Client, calls: &KubeCalls) -> Result<(),
 async fn namespace(view: &mut View, client: &Client, calls: &KubeCalls) -> Result<(), Fault> {
     let api: Api<Namespace> = Api::all(client.clone());
     let name = view.request.namespace_name();
-    let found = calls.make("get_namespace", api.get_metadata_opt(name)).await?;
+    let found = calls
+        .make("get_namespace", api.get_metadata_opt(name))
+        .await?;
     let labels: BTreeMap<_, _> = found.and_then(|n| n.metadata.labels).unwrap_or_default();
     view.namespace = NamespaceView::Labels(labels);
     Ok(())
@@ -73,7 +75,9 @@ async fn namespace(view: &mut View, client: &Client, calls: &KubeCalls) -> Resul
 async fn secret(view: &mut View, client: &Client, calls: &KubeCalls) -> Result<(), Fault> {
     let api: Api<Secret> = secrets_api(client, &view.request);
     let name = view.request.secret_name();
-    let found = calls.make("get_secret", api.get_metadata_opt(&name)).await?;
+    let found = calls
+        .make("get_secret", api.get_metadata_opt(&name))
+        .await?;
     let secret = found.map_or(SecretView::Absent, |s| {
         SecretView::of(&s.metadata, &view.request)
     });

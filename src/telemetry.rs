@@ -29,8 +29,9 @@ const MAY_BE_VERBOSE: [&str; 2] = ["keylease", "kube_runtime"];
 /// # Errors
 /// A sentence that says what is wrong with the filter.
 pub fn init(filter: &str, format: LogFormat) -> Result<(), String> {
-    let wanted = EnvFilter::try_new(filter)
-        .map_err(|e| format!("--log {filter:?} is no log filter ({e}); try info or keylease=debug"))?;
+    let wanted = EnvFilter::try_new(filter).map_err(|e| {
+        format!("--log {filter:?} is no log filter ({e}); try info or keylease=debug")
+    })?;
     let filter = wanted.and(FilterFn::new(is_safe));
     let text = fmt::layer().with_writer(std::io::stderr);
     let layer = match format {

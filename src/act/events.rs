@@ -47,7 +47,11 @@ impl Announcer {
         let reference = request.object_ref(&());
         let publish = self.recorder.publish(&event, &reference);
         if let Err(fault) = self.calls.make("create_event", publish).await {
-            tracing::warn!(reason = what.reason.as_str(), error = fault.message, "event was lost");
+            tracing::warn!(
+                reason = what.reason.as_str(),
+                error = fault.message,
+                "event was lost"
+            );
         }
     }
 }

@@ -108,7 +108,9 @@ async fn on_aws(
                 }
                 _ => None,
             };
-            aws.grant(user, permission, document).await.map(|()| Outcome::Done)
+            aws.grant(user, permission, document)
+                .await
+                .map(|()| Outcome::Done)
         }
         Effect::ListKeys => aws.list_keys(user).await.map(Outcome::Keys),
         Effect::CreateKey => {

@@ -54,7 +54,11 @@ impl Hands {
                 let call = api.replace(&name, &params, &secret);
                 self.calls.make("replace_secret", call).await
             }
-            _ => self.calls.make("create_secret", api.create(&params, &secret)).await,
+            _ => {
+                self.calls
+                    .make("create_secret", api.create(&params, &secret))
+                    .await
+            }
         };
         wipe(&mut secret);
         // An admission webhook saw the data and may quote it in its refusal.

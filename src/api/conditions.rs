@@ -82,11 +82,35 @@ mod tests {
     fn transition_time_moves_only_with_the_status() {
         let at = |s| Timestamp::from_second(s).unwrap();
         let mut all = Vec::new();
-        set_condition(&mut all, ConditionType::Ready, false, "A", "", Some(1), at(1));
-        set_condition(&mut all, ConditionType::Ready, false, "B", "", Some(1), at(2));
+        set_condition(
+            &mut all,
+            ConditionType::Ready,
+            false,
+            "A",
+            "",
+            Some(1),
+            at(1),
+        );
+        set_condition(
+            &mut all,
+            ConditionType::Ready,
+            false,
+            "B",
+            "",
+            Some(1),
+            at(2),
+        );
         assert_eq!(all[0].last_transition_time, Time(at(1)));
         assert_eq!(all[0].reason, "B");
-        set_condition(&mut all, ConditionType::Ready, true, "C", "", Some(1), at(3));
+        set_condition(
+            &mut all,
+            ConditionType::Ready,
+            true,
+            "C",
+            "",
+            Some(1),
+            at(3),
+        );
         assert_eq!(all[0].last_transition_time, Time(at(3)));
         assert_eq!(all.len(), 1);
     }

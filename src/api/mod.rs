@@ -22,17 +22,42 @@ pub use role::*;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{CustomResourceExt, KubeSchema};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The API group of every kind of ours.
 pub const GROUP: &str = "keylease.dev";
 
 /// All CRDs of this version, in the order in which they are installed.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![
+    let all = [
         AwsAccount::crd(),
         AwsRole::crd(),
         AwsCredentialRequest::crd(),
-    ]
+    ];
+    all.into_iter().map(without_nullable).collect()
+}
+
+/// Takes `nullable` off every field. The generator puts it on each optional
+/// one, and a field that is both null and present would slip past the rules
+/// that ask whether it `has()` a value.
+fn without_nullable(crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Object(map) => {
+                if map.get("nullable") == Some(&Value::Bool(true)) {
+                    map.remove("nullable");
+                }
+                map.values_mut().for_each(strip);
+            }
+            Value::Array(items) => items.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    let stripped = serde_json::to_value(&crd).and_then(|mut value| {
+        strip(&mut value);
+        serde_json::from_value(value)
+    });
+    stripped.unwrap_or(crd)
 }
 
 /// A reference to a cluster-scoped object of this group, by name alone: no

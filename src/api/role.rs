@@ -22,11 +22,27 @@ use super::{GoDuration, NameRef, TagValue};
     derive = "PartialEq",
     cel,
     doc = "Which AWS permissions a credential carries, which namespaces may ask for it, and how long it lives. Cluster-scoped: only platform teams write it.",
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
-    printcolumn(name = "Account", type_ = "string", json_path = ".spec.accountRef.name"),
-    printcolumn(name = "Default TTL", type_ = "string", json_path = ".spec.ttl.default"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Account",
+        type_ = "string",
+        json_path = ".spec.accountRef.name"
+    ),
+    printcolumn(
+        name = "Default TTL",
+        type_ = "string",
+        json_path = ".spec.ttl.default"
+    ),
     printcolumn(name = "Max TTL", type_ = "string", json_path = ".spec.ttl.max"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.iamUser)").message("a role takes exactly one credential type: set iamUser"))]

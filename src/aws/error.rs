@@ -35,9 +35,7 @@ where
 fn unanswered<E, R>(error: &SdkError<E, R>) -> FaultClass {
     match error {
         SdkError::ConstructionFailure(_) => FaultClass::Unavailable,
-        SdkError::DispatchFailure(e) if e.is_other() || e.is_user() => {
-            FaultClass::Unavailable
-        }
+        SdkError::DispatchFailure(e) if e.is_other() || e.is_user() => FaultClass::Unavailable,
         _ => FaultClass::NoAnswer,
     }
 }

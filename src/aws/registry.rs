@@ -53,7 +53,10 @@ impl Accounts {
     /// Completes when each of these accounts was signed in to, or failed to be.
     pub async fn all_known(&self, names: Vec<String>) {
         let mut changed = self.changed.subscribe();
-        while !names.iter().all(|name| self.entries.read().contains_key(name)) {
+        while !names
+            .iter()
+            .all(|name| self.entries.read().contains_key(name))
+        {
             if changed.changed().await.is_err() {
                 return;
             }

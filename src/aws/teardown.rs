@@ -22,15 +22,27 @@ impl Session {
                     .delete_service_specific_credential()
                     .user_name(user)
                     .service_specific_credential_id(id);
-                calls.iam("DeleteServiceSpecificCredential", call.send()).await.map(drop)
+                calls
+                    .iam("DeleteServiceSpecificCredential", call.send())
+                    .await
+                    .map(drop)
             }
             Attachment::SshKey(id) => {
-                let call = iam.delete_ssh_public_key().user_name(user).ssh_public_key_id(id);
+                let call = iam
+                    .delete_ssh_public_key()
+                    .user_name(user)
+                    .ssh_public_key_id(id);
                 calls.iam("DeleteSSHPublicKey", call.send()).await.map(drop)
             }
             Attachment::Certificate(id) => {
-                let call = iam.delete_signing_certificate().user_name(user).certificate_id(id);
-                calls.iam("DeleteSigningCertificate", call.send()).await.map(drop)
+                let call = iam
+                    .delete_signing_certificate()
+                    .user_name(user)
+                    .certificate_id(id);
+                calls
+                    .iam("DeleteSigningCertificate", call.send())
+                    .await
+                    .map(drop)
             }
             Attachment::MfaDevice(serial) => self.clear_mfa(user, serial).await,
             Attachment::ManagedPolicy(arn) => {
@@ -42,8 +54,14 @@ impl Session {
                 calls.iam("DeleteUserPolicy", call.send()).await.map(drop)
             }
             Attachment::Group(group) => {
-                let call = iam.remove_user_from_group().user_name(user).group_name(group);
-                calls.iam("RemoveUserFromGroup", call.send()).await.map(drop)
+                let call = iam
+                    .remove_user_from_group()
+                    .user_name(user)
+                    .group_name(group);
+                calls
+                    .iam("RemoveUserFromGroup", call.send())
+                    .await
+                    .map(drop)
             }
         }
     }
@@ -51,7 +69,11 @@ impl Session {
     /// A device is taken off the user, and a virtual one (its serial number is
     /// an ARN) deleted, so that no ownerless device stays in the account.
     async fn clear_mfa(&self, user: &str, serial: &str) -> Result<(), Fault> {
-        let call = self.iam.deactivate_mfa_device().user_name(user).serial_number(serial);
+        let call = self
+            .iam
+            .deactivate_mfa_device()
+            .user_name(user)
+            .serial_number(serial);
         match self.calls.iam("DeactivateMFADevice", call.send()).await {
             Err(fault) if fault.class != FaultClass::NotFound => return Err(fault),
             _ => {}
@@ -60,6 +82,9 @@ impl Session {
             return Ok(());
         }
         let call = self.iam.delete_virtual_mfa_device().serial_number(serial);
-        self.calls.iam("DeleteVirtualMFADevice", call.send()).await.map(drop)
+        self.calls
+            .iam("DeleteVirtualMFADevice", call.send())
+            .await
+            .map(drop)
     }
 }

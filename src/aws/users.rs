@@ -67,8 +67,15 @@ impl Session {
     ) -> Result<(), Fault> {
         match permission {
             Permission::ManagedPolicy(arn) => {
-                let call = self.iam.attach_user_policy().user_name(user).policy_arn(arn);
-                self.calls.iam("AttachUserPolicy", call.send()).await.map(drop)
+                let call = self
+                    .iam
+                    .attach_user_policy()
+                    .user_name(user)
+                    .policy_arn(arn);
+                self.calls
+                    .iam("AttachUserPolicy", call.send())
+                    .await
+                    .map(drop)
             }
             Permission::InlinePolicy => {
                 let call = self
@@ -80,8 +87,15 @@ impl Session {
                 self.calls.iam("PutUserPolicy", call.send()).await.map(drop)
             }
             Permission::Group(group) => {
-                let call = self.iam.add_user_to_group().user_name(user).group_name(group);
-                self.calls.iam("AddUserToGroup", call.send()).await.map(drop)
+                let call = self
+                    .iam
+                    .add_user_to_group()
+                    .user_name(user)
+                    .group_name(group);
+                self.calls
+                    .iam("AddUserToGroup", call.send())
+                    .await
+                    .map(drop)
             }
         }
     }

@@ -64,7 +64,6 @@ async fn serve(args: Args) -> Result<(), String> {
     let metrics = Metrics::default();
     let readiness = Readiness::default();
     readiness.expect("API server");
-    readiness.expect("Secret watch and account sign-in");
     let health = tokio::spawn(health::serve(
         http_addr,
         readiness.clone(),
@@ -80,9 +79,13 @@ async fn serve(args: Args) -> Result<(), String> {
         return Ok(());
     };
     readiness.reached("API server");
-    tracing::info!(cluster = cluster.0, version = env!("CARGO_PKG_VERSION"), "keylease starts");
+    tracing::info!(
+        cluster = cluster.0,
+        version = env!("CARGO_PKG_VERSION"),
+        "keylease starts"
+    );
 
-    let controllers = Controllers::new(&client);
+    let controllers = Controllers::new(&client, &readiness);
     let (suspects, suspected) = Suspects::channel();
     let announcer = Announcer::new(client.clone(), calls.clone(), instance);
     let context = Context {
@@ -102,7 +105,9 @@ async fn serve(args: Args) -> Result<(), String> {
         metrics,
         suspects,
     };
-    controllers.run(Arc::new(context), suspected, readiness, stop).await;
+    controllers
+        .run(Arc::new(context), suspected, readiness, stop)
+        .await;
     tracing::info!("keylease stopped");
     health.abort();
     Ok(())
@@ -117,7 +122,10 @@ async fn cluster_id(
 ) -> Option<ClusterId> {
     let api: Api<Namespace> = Api::all(client.clone());
     loop {
-        match calls.make("get_kube_system", api.get_metadata("kube-system")).await {
+        match calls
+            .make("get_kube_system", api.get_metadata("kube-system"))
+            .await
+        {
             Ok(namespace) => {
                 if let Some(uid) = namespace.metadata.uid {
                     return Some(ClusterId(uid));

@@ -80,7 +80,10 @@ fn policy(args: &Args) -> Value {
         policies,
         groups,
     } = args;
-    let cluster = cluster_id.as_ref().map(|id| format!("{id}/")).unwrap_or_default();
+    let cluster = cluster_id
+        .as_ref()
+        .map(|id| format!("{id}/"))
+        .unwrap_or_default();
     let arn = |resource: &str| format!("arn:{partition}:iam::{account_id}:{resource}");
     let users = arn(&format!("user{path}{cluster}*"));
     let must_be_bounded = |mut statement: Value| {
@@ -124,12 +127,15 @@ fn policy(args: &Args) -> Value {
 
 fn account_id(text: &str) -> Result<String, String> {
     let ok = text == "*" || (text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()));
-    ok.then(|| text.to_owned()).ok_or_else(|| "an account id has 12 digits".to_owned())
+    ok.then(|| text.to_owned())
+        .ok_or_else(|| "an account id has 12 digits".to_owned())
 }
 
 fn user_path(text: &str) -> Result<String, String> {
     let ok = text.starts_with('/') && text.ends_with('/') && text.len() <= 256;
-    let sane = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_.,=@+-".contains(&b));
+    let sane = text
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"/_.,=@+-".contains(&b));
     (ok && sane)
         .then(|| text.to_owned())
         .ok_or_else(|| "a path begins and ends with /, as in /keylease/".to_owned())
@@ -163,7 +169,10 @@ mod tests {
         for statement in policy["Statement"].as_array().unwrap() {
             let resource = statement["Resource"].as_str().unwrap();
             let mfa = statement["Sid"] == "RemoveVirtualMfaDevices";
-            assert!(mfa || resource == "arn:aws:iam::123456789012:user/keylease/*", "{resource}");
+            assert!(
+                mfa || resource == "arn:aws:iam::123456789012:user/keylease/*",
+                "{resource}"
+            );
         }
     }
 
@@ -180,8 +189,14 @@ mod tests {
             let all = policy["Statement"].as_array().unwrap();
             let statement = all.iter().find(|s| s["Sid"] == sid).unwrap();
             let condition = &statement["Condition"];
-            assert_eq!(condition["StringEquals"]["iam:PermissionsBoundary"], boundary, "{sid}");
-            assert_eq!(statement["Resource"], "arn:aws:iam::123456789012:user/keylease/c1/*");
+            assert_eq!(
+                condition["StringEquals"]["iam:PermissionsBoundary"], boundary,
+                "{sid}"
+            );
+            assert_eq!(
+                statement["Resource"],
+                "arn:aws:iam::123456789012:user/keylease/c1/*"
+            );
         }
     }
 }

@@ -60,7 +60,11 @@ pub async fn reconcile(
     let (credentials, secret) = match credentials(&account, &ctx.shared).await {
         Ok(found) => found,
         Err(fault) => {
-            tracing::warn!(account = name, error = fault.message, "the account's Secret could not be read");
+            tracing::warn!(
+                account = name,
+                error = fault.message,
+                "the account's Secret could not be read"
+            );
             ctx.shared.metrics.reconcile("account", "stalled");
             return Ok(Action::requeue(RETRY));
         }
@@ -77,9 +81,20 @@ pub async fn reconcile(
     let failures = {
         let mut sign_ins = ctx.sign_ins.lock();
         let before = sign_ins.get(&name).map_or(0, |last| last.failures);
-        let failures = if verdict.ready { 0 } else { before.saturating_add(1) };
+        let failures = if verdict.ready {
+            0
+        } else {
+            before.saturating_add(1)
+        };
         let at = Instant::now();
-        sign_ins.insert(name, LastSignIn { fingerprint, at, failures });
+        sign_ins.insert(
+            name,
+            LastSignIn {
+                fingerprint,
+                at,
+                failures,
+            },
+        );
         failures
     };
     let pause = account::next_check(&verdict, failures);
@@ -96,7 +111,9 @@ fn still_good(ctx: &AccountContext, name: &str, fingerprint: &Fingerprint) -> Op
         return None;
     }
     let whole = Duration::try_from(RECHECK).unwrap_or(RETRY);
-    whole.checked_sub(last.at.elapsed()).filter(|left| !left.is_zero())
+    whole
+        .checked_sub(last.at.elapsed())
+        .filter(|left| !left.is_zero())
 }
 
 /// The next reconciliation of this account signs in, whatever it knows.
@@ -113,7 +130,10 @@ async fn sign_in(
     let mut candidate = None;
     let outcome = match credentials {
         Ok(credentials) => {
-            let prepared = ctx.signer.prepare(credentials, account.spec.region.clone()).await;
+            let prepared = ctx
+                .signer
+                .prepare(credentials, account.spec.region.clone())
+                .await;
             let outcome = prepared.identify().await;
             candidate = Some(prepared);
             outcome
@@ -128,7 +148,12 @@ async fn sign_in(
         }
         _ => ctx.accounts.not_ready(&name, verdict.message.clone()),
     }
-    tracing::info!(account = name, reason = verdict.reason, "{}", verdict.message);
+    tracing::info!(
+        account = name,
+        reason = verdict.reason,
+        "{}",
+        verdict.message
+    );
     report(account, &outcome, &verdict, ctx).await;
     verdict
 }
@@ -145,7 +170,9 @@ async fn report(account: &AwsAccount, outcome: &SignIn, verdict: &AccountVerdict
     // The newest object, so that the session and the status do not part ways
     // over a label that somebody set meanwhile.
     let current = ctx.hands.calls.make("get_account", api.get_opt(name)).await;
-    let Ok(Some(mut updated)) = current else { return };
+    let Ok(Some(mut updated)) = current else {
+        return;
+    };
     updated.status = Some(status);
     let params = PostParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
@@ -153,7 +180,11 @@ async fn report(account: &AwsAccount, outcome: &SignIn, verdict: &AccountVerdict
     };
     let call = api.replace_status(name, &params, &updated);
     if let Err(fault) = ctx.hands.calls.make("report_account", call).await {
-        tracing::info!(account = name, error = fault.message, "account status not written");
+        tracing::info!(
+            account = name,
+            error = fault.message,
+            "account status not written"
+        );
     }
 }
 
@@ -167,7 +198,11 @@ async fn credentials(account: &AwsAccount, ctx: &Context) -> Result<Found, Fault
         return Ok((Ok(Credentials::Ambient), None));
     };
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &ctx.namespace);
-    let found = ctx.hands.calls.make("get_account_secret", api.get_opt(&secret.name)).await?;
+    let found = ctx
+        .hands
+        .calls
+        .make("get_account_secret", api.get_opt(&secret.name))
+        .await?;
     let place = format!("Secret {} in namespace {}", secret.name, ctx.namespace);
     Ok(match found {
         Some(found) => {
@@ -181,7 +216,9 @@ async fn credentials(account: &AwsAccount, ctx: &Context) -> Result<Found, Fault
 fn read_secret(mut secret: Secret, place: &str) -> Result<Credentials, String> {
     let mut data = secret.data.take().unwrap_or_default();
     let mut text = |key: &str| -> Result<Option<Zeroizing<String>>, String> {
-        let Some(value) = data.remove(key) else { return Ok(None) };
+        let Some(value) = data.remove(key) else {
+            return Ok(None);
+        };
         let text = String::from_utf8(value.0)
             .map_err(|_| format!("{place}: {key} is not text"))
             .map(Zeroizing::new)?;

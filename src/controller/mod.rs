@@ -13,18 +13,20 @@ pub use desk::Desk;
 pub use secret_index::SecretIndex;
 
 use std::convert::Infallible;
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedReceiver;
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Secret;
-use kube::runtime::controller::{self, Action, Controller};
-use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::watcher::{self, Event};
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
+use kube::runtime::controller::{self, Action, Controller};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{AwsAccount, AwsCredentialRequest, AwsRole};
@@ -37,6 +39,12 @@ const WATCH_TIMEOUT_SECONDS: u32 = 200;
 /// Requests that are worked on at a time. Most of that time is spent waiting
 /// for AWS.
 const REQUEST_CONCURRENCY: u16 = 256;
+/// The part of readiness that stands for the accounts' cache.
+const ACCOUNTS: &str = "AwsAccount watch";
+/// The part that stands for the index of our Secrets.
+const SECRETS: &str = "Secret watch";
+/// The part that stands for the first sign-in to each account.
+const SIGN_IN: &str = "account sign-in";
 /// How long the start waits for accounts to be signed in to before requests
 /// are looked at anyway.
 const FIRST_SIGN_IN: Duration = Duration::from_secs(20);
@@ -50,12 +58,11 @@ pub struct Controllers {
 
 impl Controllers {
     /// Prepares the three watches.
-    pub fn new(client: &Client) -> Self {
-        let watch = || watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS);
+    pub fn new(client: &Client, readiness: &Readiness) -> Self {
         Self {
-            accounts: Controller::new(Api::all(client.clone()), watch()),
-            roles: Controller::new(Api::all(client.clone()), watch()),
-            requests: Controller::new(Api::all(client.clone()), watch()),
+            accounts: watched(client, ACCOUNTS, readiness),
+            roles: watched(client, "AwsRole watch", readiness),
+            requests: watched(client, "AwsCredentialRequest watch", readiness),
         }
     }
 
@@ -72,27 +79,49 @@ impl Controllers {
         readiness: Readiness,
         stop: CancellationToken,
     ) {
-        let accounts = self.accounts.store();
-        readiness.follow("AwsAccount watch", &accounts);
-        readiness.follow("AwsRole watch", &self.roles.store());
-        readiness.follow("AwsCredentialRequest watch", &self.requests.store());
-        let first_sign_in = first_sign_in(ctx.clone(), accounts);
+        readiness.expect(SECRETS);
+        readiness.expect(SIGN_IN);
+        let sign_in = first_sign_in(ctx.clone(), self.accounts.store(), readiness.clone());
         let accounts = run_accounts(self.accounts, ctx.clone(), suspects, stop.clone());
-        let roles = run_roles(self.roles, ctx.clone(), stop.clone());
-        let requests = run_requests(self.requests, ctx, first_sign_in, readiness, stop);
-        futures::join!(accounts, roles, requests);
+        let roles = run_roles(self.roles, ctx.clone(), readiness.clone(), stop.clone());
+        let requests = run_requests(self.requests, ctx, readiness, stop.clone());
+        let sign_in = stop.run_until_cancelled(sign_in);
+        futures::join!(accounts, roles, requests, sign_in);
     }
+}
+
+/// A controller whose watch is written into a cache, and noted when that is
+/// filled.
+///
+/// The stream is our own for two reasons. `Store::wait_until_ready` wakes one
+/// waiter only, and the controller is one already; and the stream that
+/// `Controller::new` makes leaves deletions out, which is how an account is
+/// forgotten.
+fn watched<K>(client: &Client, part: &'static str, readiness: &Readiness) -> Controller<K>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    readiness.expect(part);
+    let readiness = readiness.clone();
+    let (reader, writer) = reflector::store();
+    let events = watcher::watcher(Api::all(client.clone()), watch_config()).reflect(writer);
+    let events = events.inspect_ok(move |event| {
+        if matches!(event, Event::InitDone) {
+            readiness.reached(part);
+        }
+    });
+    Controller::for_stream(events.touched_objects(), reader)
 }
 
 /// Completes when every account was signed in to once, or a while has passed:
 /// a restart should not tell requests that their account is unknown.
-async fn first_sign_in(ctx: Arc<Context>, accounts: Store<AwsAccount>) {
-    if accounts.wait_until_ready().await.is_err() {
-        return;
-    }
+async fn first_sign_in(ctx: Arc<Context>, accounts: Store<AwsAccount>, readiness: Readiness) {
+    readiness.wait(ACCOUNTS).await;
     let names: Vec<_> = accounts.state().iter().map(|a| a.name_any()).collect();
     let all_known = ctx.accounts.all_known(names);
+    // After that time requests may as well be told that their account is late.
     let _ = tokio::time::timeout(FIRST_SIGN_IN, all_known).await;
+    readiness.reached(SIGN_IN);
 }
 
 async fn run_accounts(
@@ -123,8 +152,7 @@ fn account_secrets(
     accounts: Store<AwsAccount>,
 ) -> impl Stream<Item = ObjectRef<AwsAccount>> + use<> {
     let api: Api<PartialObjectMeta<Secret>> = Api::namespaced(ctx.client.clone(), &ctx.namespace);
-    let config = watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS);
-    watcher::watcher(api, config)
+    watcher::watcher(api, watch_config())
         .default_backoff()
         .filter_map(|event| {
             std::future::ready(match event {
@@ -147,7 +175,19 @@ fn account_secrets(
         })
 }
 
-async fn run_roles(controller: Controller<AwsRole>, ctx: Arc<Context>, stop: CancellationToken) {
+async fn run_roles(
+    controller: Controller<AwsRole>,
+    ctx: Arc<Context>,
+    readiness: Readiness,
+    stop: CancellationToken,
+) {
+    if stop
+        .run_until_cancelled(readiness.wait(SIGN_IN))
+        .await
+        .is_none()
+    {
+        return;
+    }
     let store = controller.store();
     let accounts: Api<AwsAccount> = Api::all(ctx.client.clone());
     let outcomes = controller
@@ -163,7 +203,6 @@ async fn run_roles(controller: Controller<AwsRole>, ctx: Arc<Context>, stop: Can
 async fn run_requests(
     controller: Controller<AwsCredentialRequest>,
     ctx: Arc<Context>,
-    first_sign_in: impl Future<Output = ()>,
     readiness: Readiness,
     stop: CancellationToken,
 ) {
@@ -175,13 +214,13 @@ async fn run_requests(
     let (changed, changes) = futures::channel::mpsc::unbounded();
     let follow = tokio::spawn(secrets.map(Ok).forward(changed));
     let started = async {
-        futures::join!(ctx.secrets.synced(), first_sign_in);
+        ctx.secrets.synced().await;
+        readiness.reached(SECRETS);
+        readiness.wait(SIGN_IN).await;
     };
-    tokio::select! {
-        () = started => {}
-        () = stop.cancelled() => return follow.abort(),
+    if stop.run_until_cancelled(started).await.is_none() {
+        return follow.abort();
     }
-    readiness.reached("Secret watch and account sign-in");
     let by_role = store.clone();
     let role_api: Api<AwsRole> = Api::all(ctx.client.clone());
     let account_api: Api<AwsAccount> = Api::all(ctx.client.clone());
@@ -192,7 +231,10 @@ async fn run_requests(
         })
         .watches(account_api, watch_config(), move |account| {
             let named = of_account(&roles, &account.name_any());
-            of_roles(&store, &named.into_iter().map(|r| r.name).collect::<Vec<_>>())
+            of_roles(
+                &store,
+                &named.into_iter().map(|r| r.name).collect::<Vec<_>>(),
+            )
         })
         .reconcile_on(changes)
         .graceful_shutdown_on(stop.cancelled_owned())

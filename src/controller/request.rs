@@ -105,9 +105,13 @@ async fn perform(
 ) -> Result<(), Fault> {
     let account = view.account_name().unwrap_or_default();
     let session = ctx.accounts.session(&account);
-    let outcome = ctx.hands.perform(effect, view, session.as_deref(), key).await;
+    let outcome = ctx
+        .hands
+        .perform(effect, view, session.as_deref(), key)
+        .await;
     note(effect, &outcome, view, &account, ctx);
-    view.record(effect, outcome, Timestamp::now()).map_err(|stall| stall.0)
+    view.record(effect, outcome, Timestamp::now())
+        .map_err(|stall| stall.0)
 }
 
 /// Tells log, metrics and neighbours what happened.
@@ -124,8 +128,10 @@ fn note(effect: &Effect, outcome: &Outcome, view: &View, account: &str, ctx: &Co
                 error = fault.message,
                 "effect failed"
             );
-            let signed_out =
-                matches!(fault.class, FaultClass::BadCredentials | FaultClass::NoAnswer);
+            let signed_out = matches!(
+                fault.class,
+                FaultClass::BadCredentials | FaultClass::NoAnswer
+            );
             if signed_out && !effect.on_kubernetes() {
                 ctx.suspects.name(account);
             }
@@ -147,7 +153,8 @@ fn note(effect: &Effect, outcome: &Outcome, view: &View, account: &str, ctx: &Co
         let first = view.phase() != Some(Phase::Ready);
         if let (Some(created), Some(Phase::Ready), true) = (created, report.status.phase, first) {
             let took = Timestamp::now().duration_since(created.0);
-            ctx.metrics.issued_after(Duration::try_from(took).unwrap_or_default());
+            ctx.metrics
+                .issued_after(Duration::try_from(took).unwrap_or_default());
         }
     }
 }
@@ -168,6 +175,8 @@ fn stalled(view: &View, fault: &Fault, ctx: &Context) -> Action {
 }
 
 fn until_then(until: Timestamp) -> Duration {
-    let left = until.duration_since(Timestamp::now()).max(SignedDuration::ZERO);
+    let left = until
+        .duration_since(Timestamp::now())
+        .max(SignedDuration::ZERO);
     Duration::try_from(left).unwrap_or_default()
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use kube::Api;
 use kube::api::PostParams;
 use kube::runtime::controller::Action;
-use kube::Api;
 
 use super::context::Context;
 use crate::act::FIELD_MANAGER;
@@ -42,7 +42,11 @@ pub async fn reconcile(role: Arc<AwsRole>, ctx: Arc<Context>) -> Result<Action, 
             Ok(Action::await_change())
         }
         Err(fault) => {
-            tracing::info!(role = name, error = fault.message, "role status not written");
+            tracing::info!(
+                role = name,
+                error = fault.message,
+                "role status not written"
+            );
             ctx.metrics.reconcile("role", "stalled");
             Ok(Action::requeue(RETRY))
         }

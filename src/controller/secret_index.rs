@@ -7,9 +7,9 @@ use std::sync::Arc;
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::PartialObjectMeta;
+use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::{self, Event};
-use kube::runtime::WatchStreamExt;
 use kube::{Api, ResourceExt};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -51,7 +51,9 @@ impl SecretIndex {
 
     /// Notes what we wrote ourselves, ahead of the watch.
     pub fn wrote(&self, uid: &str, key_id: &str) {
-        self.keys.lock().insert(uid.to_owned(), Some(key_id.to_owned()));
+        self.keys
+            .lock()
+            .insert(uid.to_owned(), Some(key_id.to_owned()));
     }
 
     /// Completes when everything was listed once.
@@ -63,7 +65,10 @@ impl SecretIndex {
 
     /// Watches, keeps the index, and yields the request of each Secret that
     /// changed.
-    pub fn follow(&self, api: Api<SecretMeta>) -> impl Stream<Item = ObjectRef<AwsCredentialRequest>> + use<> {
+    pub fn follow(
+        &self,
+        api: Api<SecretMeta>,
+    ) -> impl Stream<Item = ObjectRef<AwsCredentialRequest>> + use<> {
         let index = self.clone();
         let config = watcher::Config::default()
             .labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1))

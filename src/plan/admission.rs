@@ -132,8 +132,14 @@ fn check_namespace(
         return Ok(());
     }
     let selector = selector.unwrap_or_default();
-    let selects = selector.match_labels.as_ref().is_some_and(|l| !l.is_empty())
-        || selector.match_expressions.as_ref().is_some_and(|e| !e.is_empty());
+    let selects = selector
+        .match_labels
+        .as_ref()
+        .is_some_and(|l| !l.is_empty())
+        || selector
+            .match_expressions
+            .as_ref()
+            .is_some_and(|e| !e.is_empty());
     if selects {
         let NamespaceView::Labels(labels) = namespace else {
             return Err(Denial::NeedsNamespace);
@@ -184,7 +190,10 @@ fn role_ttls(role: &AwsRole) -> Result<(SignedDuration, SignedDuration), Verdict
     let read = |field: &str, value: Option<GoDuration>| -> Result<Option<_>, Verdict> {
         let Some(value) = value else { return Ok(None) };
         let ttl = value.get().map_err(|e| {
-            Verdict::new(Reason::RoleInvalid, format!("role {name}: ttl.{field}: {e}"))
+            Verdict::new(
+                Reason::RoleInvalid,
+                format!("role {name}: ttl.{field}: {e}"),
+            )
         })?;
         if (MIN_TTL..=SYSTEM_MAX_TTL).contains(&ttl) {
             return Ok(Some(ttl));
@@ -266,7 +275,11 @@ fn permissions(user: &IamUser) -> Vec<Permission> {
     let groups = user.groups.iter().cloned();
     policies
         .map(Permission::ManagedPolicy)
-        .chain(user.policy_document.as_ref().map(|_| Permission::InlinePolicy))
+        .chain(
+            user.policy_document
+                .as_ref()
+                .map(|_| Permission::InlinePolicy),
+        )
         .chain(groups.map(Permission::Group))
         .collect()
 }

@@ -56,7 +56,9 @@ pub(super) fn next(view: &View, ending: Ending, now: Timestamp) -> Step {
             UserFact::Foreign | UserFact::Gone => finish(view, ending, now),
         };
     };
-    let mut left = present.into_iter().filter(|a| !view.work.cleared.contains(a));
+    let mut left = present
+        .into_iter()
+        .filter(|a| !view.work.cleared.contains(a));
     let first = left.next();
     if let Some(key @ Attachment::Key(_)) = first {
         return Step::Do(Effect::Clear(key));

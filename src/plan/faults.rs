@@ -69,7 +69,11 @@ fn speaks_of_user(message: &str, permission: &Permission) -> bool {
 /// not serve is worth another try.
 pub fn is_secret_refusal(effect: &Effect, class: FaultClass) -> bool {
     let secret = matches!(effect, Effect::CheckSecret | Effect::PublishSecret(_));
-    secret && matches!(class, FaultClass::Refused | FaultClass::AccessDenied | FaultClass::NotFound)
+    secret
+        && matches!(
+            class,
+            FaultClass::Refused | FaultClass::AccessDenied | FaultClass::NotFound
+        )
 }
 
 fn reason(effect: &Effect, class: FaultClass) -> Reason {
@@ -87,12 +91,18 @@ fn reason(effect: &Effect, class: FaultClass) -> Reason {
 fn message(effect: &Effect, reason: Reason, fault: &Fault) -> String {
     let hint = match reason {
         Reason::RefusedByAws => "; correct the AwsRole",
-        Reason::AwsAccessDenied => "; allow the operator this call (keylease iam-policy prints what it needs)",
+        Reason::AwsAccessDenied => {
+            "; allow the operator this call (keylease iam-policy prints what it needs)"
+        }
         Reason::AwsQuotaExceeded => "; raise the quota or end other leases",
         Reason::AwsCredentialsInvalid => "; check the AwsAccount's credentials",
         _ => "",
     };
-    format!("{}: {}{hint}", describe(effect), fault.message.trim_end_matches('.'))
+    format!(
+        "{}: {}{hint}",
+        describe(effect),
+        fault.message.trim_end_matches('.')
+    )
 }
 
 fn describe(effect: &Effect) -> String {

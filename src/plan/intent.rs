@@ -76,7 +76,12 @@ impl Intent {
 
     /// The ARN of the user, in that partition.
     pub fn user_arn(&self, partition: &str) -> String {
-        let Self { account_id, path, user_name, .. } = self;
+        let Self {
+            account_id,
+            path,
+            user_name,
+            ..
+        } = self;
         format!("arn:{partition}:iam::{account_id}:user{path}{user_name}")
     }
 

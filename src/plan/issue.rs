@@ -34,7 +34,9 @@ fn begin(view: &View, now: Timestamp) -> Step {
                 view,
                 &Verdict::new(
                     Reason::RoleNotFound,
-                    format!("there is no AwsRole {name}; create it or name another in a new request"),
+                    format!(
+                        "there is no AwsRole {name}; create it or name another in a new request"
+                    ),
                 ),
                 now,
             );

@@ -21,7 +21,6 @@ mod status;
 pub mod view;
 pub mod work;
 
-
 use jiff::Timestamp;
 
 use crate::api::Phase;
@@ -29,7 +28,7 @@ use effect::Effect;
 use ending::Ending;
 use reasons::Verdict;
 use secret::SecretView;
-use view::{Seen, SecretHint, View};
+use view::{SecretHint, Seen, View};
 
 /// What to do next for a request.
 ///

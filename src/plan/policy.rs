@@ -21,12 +21,13 @@ pub fn check_document(text: &str) -> Result<(), String> {
              make a managed policy and name it in policyArns"
         ));
     }
-    let document: Value =
-        serde_json::from_str(text).map_err(|e| format!("is not JSON: {e}"))?;
+    let document: Value = serde_json::from_str(text).map_err(|e| format!("is not JSON: {e}"))?;
     let statement = document.as_object().and_then(|o| o.get("Statement"));
     match statement {
         Some(Value::Array(_) | Value::Object(_)) => Ok(()),
-        _ => Err("has no Statement; write { \"Version\": \"2012-10-17\", \"Statement\": [ … ] }".into()),
+        _ => Err(
+            "has no Statement; write { \"Version\": \"2012-10-17\", \"Statement\": [ … ] }".into(),
+        ),
     }
 }
 

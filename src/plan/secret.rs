@@ -95,10 +95,17 @@ pub fn render(
     key: Option<(&KeyMaterial, &Term)>,
 ) -> Secret {
     let template = request.spec.secret.clone().unwrap_or_default();
-    let mut labels: BTreeMap<_, _> = template.labels.iter().map(|(k, v)| (k.clone(), v.0.clone())).collect();
+    let mut labels: BTreeMap<_, _> = template
+        .labels
+        .iter()
+        .map(|(k, v)| (k.clone(), v.0.clone()))
+        .collect();
     labels.insert(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned());
-    let mut annotations: BTreeMap<_, _> =
-        template.annotations.iter().map(|(k, v)| (k.clone(), v.0.clone())).collect();
+    let mut annotations: BTreeMap<_, _> = template
+        .annotations
+        .iter()
+        .map(|(k, v)| (k.clone(), v.0.clone()))
+        .collect();
     let mut data = BTreeMap::new();
     if let Some((key, term)) = key {
         annotations.extend(marks(request, key.id(), term));
@@ -164,7 +171,10 @@ fn render_data(
         (names.expiration, term.expires_at.to_string().into_bytes()),
         (names.file, file.into_bytes()),
     ];
-    entries.into_iter().map(|(k, v)| (k, ByteString(v))).collect()
+    entries
+        .into_iter()
+        .map(|(k, v)| (k, ByteString(v)))
+        .collect()
 }
 
 /// The names of the Secret's keys after all defaults.
@@ -218,7 +228,9 @@ pub fn check_template(request: &AwsCredentialRequest) -> Result<(), Verdict> {
         if let Some(other) = seen.insert(name.clone(), field) {
             return Err(Verdict::new(
                 Reason::InvalidRequest,
-                format!("spec.secret: {other} and {field} are both {name:?}; give each its own name"),
+                format!(
+                    "spec.secret: {other} and {field} are both {name:?}; give each its own name"
+                ),
             ));
         }
     }
@@ -306,6 +318,10 @@ mod tests {
             ..SecretTemplate::default()
         }));
         let verdict = check_template(&request).unwrap_err();
-        assert!(verdict.message.contains("AWS_REGION"), "{}", verdict.message);
+        assert!(
+            verdict.message.contains("AWS_REGION"),
+            "{}",
+            verdict.message
+        );
     }
 }

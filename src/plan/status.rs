@@ -8,9 +8,7 @@ use super::intent::{self, Intent};
 use super::lease::{Term, truncate};
 use super::reasons::{Reason, Verdict};
 use super::view::{AccountView, View};
-use crate::api::{
-    AwsCredentialRequestStatus, ConditionType, Credential, Phase, set_condition,
-};
+use crate::api::{AwsCredentialRequestStatus, ConditionType, Credential, Phase, set_condition};
 
 /// A status in the making: the old one with some parts replaced.
 struct Draft<'a> {
@@ -34,15 +32,27 @@ impl<'a> Draft<'a> {
     fn set(mut self, kind: ConditionType, is: bool, reason: Reason, message: &str) -> Self {
         let generation = self.view.request.metadata.generation;
         let conditions = &mut self.status.conditions;
-        set_condition(conditions, kind, is, reason.as_str(), message, generation, self.now);
+        set_condition(
+            conditions,
+            kind,
+            is,
+            reason.as_str(),
+            message,
+            generation,
+            self.now,
+        );
         self
     }
 
     /// `Ready`, and with it `Usable`, are false for this reason. `Issued` and
     /// `Revoked` are first written when they have something to say.
     fn not_ready(self, reason: Reason, message: &str) -> Self {
-        self.set(ConditionType::Ready, false, reason, message)
-            .set(ConditionType::Usable, false, reason, message)
+        self.set(ConditionType::Ready, false, reason, message).set(
+            ConditionType::Usable,
+            false,
+            reason,
+            message,
+        )
     }
 
     fn without_credential(mut self) -> Self {
@@ -93,9 +103,24 @@ pub(super) fn issued(
     };
     let mut draft = Draft::of(view, Phase::Ready, now)
         .set(ConditionType::Ready, true, Reason::Issued, &message)
-        .set(ConditionType::Issued, true, Reason::Issued, "AWS holds the credential")
-        .set(ConditionType::Usable, true, Reason::Issued, "AWS accepts the key")
-        .set(ConditionType::Revoked, false, Reason::Issued, "The lease is running");
+        .set(
+            ConditionType::Issued,
+            true,
+            Reason::Issued,
+            "AWS holds the credential",
+        )
+        .set(
+            ConditionType::Usable,
+            true,
+            Reason::Issued,
+            "AWS accepts the key",
+        )
+        .set(
+            ConditionType::Revoked,
+            false,
+            Reason::Issued,
+            "The lease is running",
+        );
     draft.status.lease = Some(term.lease(&view.request));
     draft.status.credential = Some(Credential {
         type_: "iamUser".to_owned(),
@@ -119,7 +144,12 @@ pub(super) fn proving(view: &View, now: Timestamp) -> Option<Effect> {
     let message = "the key was made and is not accepted by AWS everywhere yet, which takes 2-15 s; \
                    the Secret follows when it is";
     let draft = Draft::of(view, Phase::Issuing, now)
-        .set(ConditionType::Issued, true, Reason::Issued, "AWS holds the credential")
+        .set(
+            ConditionType::Issued,
+            true,
+            Reason::Issued,
+            "AWS holds the credential",
+        )
         .not_ready(Reason::Proving, message);
     Some(draft.report(None))
 }
@@ -139,12 +169,17 @@ pub(super) fn attempt_failed(view: &View, verdict: &Verdict, now: Timestamp) -> 
     let Verdict { reason, message } = verdict;
     let ending = view.request.metadata.deletion_timestamp.is_some()
         || view.work.abandon.is_some()
-        || view.live().is_some_and(|(lease, _)| now >= lease.expires_at.0);
+        || view
+            .live()
+            .is_some_and(|(lease, _)| now >= lease.expires_at.0);
     let taken_back = !intent::has_finalizer(&view.request);
     let phase = match (taken_back, ending) {
         (true, _) => reason.phase_without_credential(),
         (false, true) => Phase::Revoking,
-        (false, false) => view.phase().filter(|p| *p == Phase::Ready).unwrap_or(Phase::Issuing),
+        (false, false) => view
+            .phase()
+            .filter(|p| *p == Phase::Ready)
+            .unwrap_or(Phase::Issuing),
     };
     let mut draft = Draft::of(view, phase, now);
     // A live lease whose Secret is being restored stays usable for whoever has
@@ -194,4 +229,3 @@ pub(super) fn expired(view: &View, now: Timestamp) -> Effect {
     draft.status.last_failure_time = None;
     draft.report(Some(announce(Reason::Expired, &message, false)))
 }
-

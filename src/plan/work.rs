@@ -162,7 +162,12 @@ impl View {
     /// # Errors
     /// [`Stall`] when the API server did not serve the write: the same step is
     /// to be tried again after a pause.
-    pub fn record(&mut self, effect: &Effect, outcome: Outcome, now: Timestamp) -> Result<(), Stall> {
+    pub fn record(
+        &mut self,
+        effect: &Effect,
+        outcome: Outcome,
+        now: Timestamp,
+    ) -> Result<(), Stall> {
         match outcome {
             Outcome::Failed(fault) => self.record_fault(effect, fault, now),
             outcome => {
@@ -289,7 +294,9 @@ impl View {
                 work.user = UserFact::Foreign;
                 work.abandon.get_or_insert(Verdict::new(
                     Reason::UserConflict,
-                    format!("an IAM user of our name exists and is not ours ({why}); it is left alone"),
+                    format!(
+                        "an IAM user of our name exists and is not ours ({why}); it is left alone"
+                    ),
                 ));
             }
         }
@@ -299,10 +306,16 @@ impl View {
         let work = &mut self.work;
         match (effect, fault.class) {
             // The object changed under us: look again, decide again.
-            (Effect::Begin(_) | Effect::Release | Effect::Report(_), FaultClass::Stale | FaultClass::NotFound) => {
+            (
+                Effect::Begin(_) | Effect::Release | Effect::Report(_),
+                FaultClass::Stale | FaultClass::NotFound,
+            ) => {
                 self.seen = Seen::Stale;
             }
-            (Effect::CheckSecret | Effect::PublishSecret(_), FaultClass::Stale | FaultClass::AlreadyExists) => {
+            (
+                Effect::CheckSecret | Effect::PublishSecret(_),
+                FaultClass::Stale | FaultClass::AlreadyExists,
+            ) => {
                 work.secret = SecretGate::MustLook;
                 self.secret = SecretView::Unread;
             }
@@ -327,7 +340,12 @@ impl View {
     }
 
     /// A failure that people get to see, or at least the log.
-    fn record_failure(&mut self, effect: &Effect, fault: Fault, now: Timestamp) -> Result<(), Stall> {
+    fn record_failure(
+        &mut self,
+        effect: &Effect,
+        fault: Fault,
+        now: Timestamp,
+    ) -> Result<(), Stall> {
         let work = &mut self.work;
         match (effect, fault.class) {
             // Without an answer the Secret may be there: look, and see.
