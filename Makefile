@@ -3,10 +3,23 @@
 CARGO ?= cargo
 BIN    = target/release/keylease
 
-.PHONY: help demo test check tools crds build release clean
+.PHONY: help demo test check bench tools crds build release clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+demo: release tools ## Run the main job on a local control plane and a local AWS stand-in (KEEP=1 leaves it up)
+	@$(CARGO) build -q -p keylease-testbed
+	@tools/demo.sh
+
+test: tools ## Pass every test that runs here
+	@tools/test.sh
+
+check: ## Format, lints, generated files
+	@tools/check.sh
+
+bench: release tools ## Measure the time from apply to Secret
+	$(CARGO) bench -q --bench apply_to_secret
 
 tools: ## Build the control plane and install the AWS stand-in (first time 8-12 minutes)
 	@tools/controlplane/build.sh

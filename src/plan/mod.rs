@@ -21,6 +21,9 @@ mod status;
 pub mod view;
 pub mod work;
 
+#[cfg(test)]
+mod tests;
+
 use jiff::Timestamp;
 
 use crate::api::Phase;

@@ -1,0 +1,71 @@
+//! The plan, played against a simulated world: no network, no clock, every
+//! stop point reachable.
+
+mod crashes;
+mod operator;
+mod stories;
+mod world;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::api::{
+    AllowedNamespaces, AwsCredentialRequest, AwsCredentialRequestSpec, AwsRole, AwsRoleSpec,
+    IamUser, NameRef, RoleTtl,
+};
+
+/// A time to start from.
+fn start() -> Timestamp {
+    Timestamp::from_second(1_800_000_000).unwrap()
+}
+
+/// A role with one managed policy, leases of an hour, open to all.
+fn role() -> AwsRole {
+    let mut role = AwsRole::new(
+        "dev",
+        AwsRoleSpec {
+            account_ref: NameRef {
+                name: "default".into(),
+            },
+            iam_user: Some(IamUser {
+                policy_arns: vec!["arn:aws:iam::aws:policy/ReadOnlyAccess".into()],
+                ..IamUser::default()
+            }),
+            ttl: Some(RoleTtl {
+                default: Some("1h".into()),
+                max: Some("24h".into()),
+            }),
+            allowed_namespaces: Some(AllowedNamespaces {
+                names: vec!["*".into()],
+                selector: None,
+            }),
+        },
+    );
+    role.metadata.uid = Some("role-uid".into());
+    role.metadata.generation = Some(1);
+    role
+}
+
+/// A request for that role, as the API server stored it.
+fn request() -> AwsCredentialRequest {
+    let mut request = AwsCredentialRequest::new(
+        "app",
+        AwsCredentialRequestSpec {
+            role_ref: NameRef { name: "dev".into() },
+            ttl: None,
+            on_expiry: None,
+            secret: None,
+        },
+    );
+    request.metadata.namespace = Some("team".into());
+    request.metadata.uid = Some("request-uid".into());
+    request.metadata.generation = Some(1);
+    request.metadata.resource_version = Some("1".into());
+    request
+}
+
+/// A world with that role and that request.
+fn world() -> world::World {
+    world::World::new(start(), Arc::new(role()), request())
+}

@@ -1,0 +1,202 @@
+//! The loop of `controller::request`, played in virtual time, with a fault at
+//! any effect.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+
+use super::world::World;
+use crate::api::AwsCredentialRequest;
+use crate::plan::admission::NamespaceView;
+use crate::plan::effect::{Fault, FaultClass, Outcome};
+use crate::plan::secret::SecretView;
+use crate::plan::view::{AccountView, RoleView, Seen, View};
+use crate::plan::work::Work;
+use crate::plan::{Look, Step, next};
+
+/// What happens at one effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mishap {
+    /// The process dies before it.
+    DieBefore,
+    /// The process dies after it.
+    DieAfter,
+    /// It is applied and its answer is lost.
+    LoseAnswer,
+    /// It is not applied and no answer comes.
+    LoseCall,
+    /// The server says that it cannot serve now.
+    Unavailable,
+}
+
+impl Mishap {
+    pub const ALL: [Self; 5] = [
+        Self::DieBefore,
+        Self::DieAfter,
+        Self::LoseAnswer,
+        Self::LoseCall,
+        Self::Unavailable,
+    ];
+}
+
+/// An operator process and the mishaps that await it, by number of effect
+/// counted from its first start.
+pub(super) struct Operator {
+    work: Work,
+    effects: usize,
+    mishaps: Vec<(usize, Mishap)>,
+    /// How often it died.
+    pub deaths: u32,
+}
+
+impl Operator {
+    pub fn new(world: &World) -> Self {
+        Self {
+            work: Work::new(world.now),
+            effects: 0,
+            mishaps: Vec::new(),
+            deaths: 0,
+        }
+    }
+
+    pub fn with_mishaps(world: &World, mishaps: &[(usize, Mishap)]) -> Self {
+        Self {
+            mishaps: mishaps.to_vec(),
+            ..Self::new(world)
+        }
+    }
+
+    /// How many effects it has come to, applied or not.
+    pub fn effects(&self) -> usize {
+        self.effects
+    }
+
+    /// The process dies and another starts with nothing in memory.
+    pub fn restart(&mut self, world: &World) {
+        self.work = Work::new(world.now);
+        self.deaths += 1;
+    }
+
+    /// Reconciles until there is nothing left to do before the lease's end,
+    /// letting time pass where the plan waits.
+    pub fn settle(&mut self, world: &mut World) {
+        let end = world.now + SignedDuration::from_mins(50);
+        self.run_until(world, end);
+    }
+
+    /// Reconciles, with time passing, until nothing is left to do before then.
+    pub fn run_until(&mut self, world: &mut World, end: jiff::Timestamp) {
+        let mut last_seen = world.request.clone();
+        for _ in 0..2_000 {
+            last_seen = world.request.clone().or(last_seen);
+            let Some(seen) = last_seen.clone() else {
+                return;
+            };
+            match self.reconcile(world, seen) {
+                Some(until) if until <= end => world.now = world.now.max(until),
+                _ => return,
+            }
+            if world.request.is_none() && !self.work.in_flight() {
+                return;
+            }
+        }
+        panic!("no end; applied so far: {:?}", world.applied);
+    }
+
+    /// One reconciliation; `Some(time)` when it wants to come back then.
+    fn reconcile(
+        &mut self,
+        world: &mut World,
+        seen: AwsCredentialRequest,
+    ) -> Option<jiff::Timestamp> {
+        let mut view = View {
+            cluster: World::cluster(),
+            request: Arc::new(seen),
+            seen: Seen::Cached,
+            gone: false,
+            role: RoleView::Unread,
+            account: AccountView::Unknown,
+            namespace: NamespaceView::Unread,
+            secret: SecretView::Unread,
+            hint: world.hint(),
+            work: std::mem::take(&mut self.work),
+        };
+        for _ in 0..300 {
+            if view.account_name().is_some() {
+                view.account = world.account.clone();
+            }
+            match next(&view, world.now) {
+                Step::Look(what) => look(what, &mut view, world),
+                Step::TakeBack(verdict) => view.take_back(verdict),
+                Step::Do(effect) => {
+                    let mishap = self.mishap();
+                    let lost = || Outcome::Failed(no_answer(FaultClass::NoAnswer));
+                    let outcome = match mishap {
+                        None => world.apply(&effect, &view),
+                        Some(Mishap::DieBefore) => {
+                            self.restart(world);
+                            return Some(world.now);
+                        }
+                        Some(Mishap::DieAfter) => {
+                            world.apply(&effect, &view);
+                            self.restart(world);
+                            return Some(world.now);
+                        }
+                        Some(Mishap::LoseAnswer) => {
+                            world.apply(&effect, &view);
+                            lost()
+                        }
+                        Some(Mishap::LoseCall) => lost(),
+                        Some(Mishap::Unavailable) => {
+                            Outcome::Failed(no_answer(FaultClass::Unavailable))
+                        }
+                    };
+                    if view.record(&effect, outcome, world.now).is_err() {
+                        self.work = view.work;
+                        return Some(world.now + SignedDuration::from_secs(1));
+                    }
+                }
+                Step::Wait(until) => {
+                    self.work = view.work;
+                    return Some(until);
+                }
+                Step::Rest => {
+                    self.work = view.work;
+                    return None;
+                }
+            }
+        }
+        panic!("in circles; applied so far: {:?}", world.applied);
+    }
+
+    fn mishap(&mut self) -> Option<Mishap> {
+        let number = self.effects;
+        self.effects += 1;
+        let found = self.mishaps.iter().find(|(at, _)| *at == number);
+        found.map(|(_, mishap)| *mishap)
+    }
+}
+
+fn look(what: Look, view: &mut View, world: &World) {
+    match what {
+        Look::Request => {
+            match &world.request {
+                Some(found) => view.request = Arc::new(found.clone()),
+                None => view.gone = true,
+            }
+            view.seen = Seen::Direct;
+        }
+        Look::Role => {
+            view.role = world.role.clone().map_or(RoleView::Absent, RoleView::Found);
+        }
+        Look::Namespace => view.namespace = NamespaceView::Labels(Default::default()),
+        Look::Secret => view.saw_secret(world.secret_view()),
+    }
+}
+
+fn no_answer(class: FaultClass) -> Fault {
+    Fault {
+        class,
+        message: "simulated".into(),
+    }
+}

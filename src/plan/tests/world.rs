@@ -1,0 +1,296 @@
+//! Kubernetes and IAM, as far as one request sees them, in memory and in
+//! virtual time.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::api::{AwsCredentialRequest, AwsRole};
+use crate::plan::admission::AccountFacts;
+use crate::plan::effect::{Attachment, Effect, Fault, FaultClass, Outcome, Owner};
+use crate::plan::intent::{FINALIZER, INTENT_ANNOTATION, has_finalizer};
+use crate::plan::lease::Term;
+use crate::plan::naming::ClusterId;
+use crate::plan::secret::{SecretFacts, SecretView};
+use crate::plan::view::{AccountView, SecretHint, View};
+
+/// A stored Secret.
+#[derive(Clone, Debug)]
+pub(super) struct StoredSecret {
+    pub owner: String,
+    pub key: Option<(String, Term)>,
+    pub version: u64,
+}
+
+/// A stored IAM user.
+#[derive(Clone, Debug, Default)]
+pub(super) struct User {
+    pub ours: bool,
+    pub on_it: BTreeSet<Attachment>,
+}
+
+/// Everything outside the operator.
+pub(super) struct World {
+    pub now: Timestamp,
+    pub role: Option<Arc<AwsRole>>,
+    pub request: Option<AwsCredentialRequest>,
+    pub secret: Option<StoredSecret>,
+    pub user: Option<User>,
+    /// How long a new key takes to be accepted.
+    pub key_delay: SignedDuration,
+    pub account: AccountView,
+    /// Every effect that was applied, by name.
+    pub applied: Vec<String>,
+    keys_made: u32,
+    key_made_at: Timestamp,
+    version: u64,
+}
+
+impl World {
+    pub fn new(now: Timestamp, role: Arc<AwsRole>, request: AwsCredentialRequest) -> Self {
+        let account = AccountView::Ready(Box::new(AccountFacts {
+            name: "default".into(),
+            account_id: "123456789012".into(),
+            partition: "aws".into(),
+            region: "us-east-1".into(),
+            path: "/keylease/".into(),
+            boundary: None,
+            allow_role_boundary: false,
+            tags: Default::default(),
+        }));
+        Self {
+            now,
+            role: Some(role),
+            request: Some(request),
+            secret: None,
+            user: None,
+            key_delay: SignedDuration::ZERO,
+            account,
+            applied: Vec::new(),
+            keys_made: 0,
+            key_made_at: now,
+            version: 1,
+        }
+    }
+
+    pub fn cluster() -> ClusterId {
+        ClusterId("cluster".into())
+    }
+
+    /// The ids of all keys in AWS.
+    pub fn keys(&self) -> Vec<String> {
+        let on_it = self.user.iter().flat_map(|u| &u.on_it);
+        on_it
+            .filter_map(|a| match a {
+                Attachment::Key(id) => Some(id.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// How many AWS calls of the applied ones were IAM's.
+    pub fn aws_calls(&self) -> Vec<&str> {
+        let kubernetes = [
+            "begin",
+            "check_secret",
+            "publish_secret",
+            "delete_secret",
+            "release",
+            "report",
+        ];
+        let all = self.applied.iter().map(String::as_str);
+        all.filter(|e| !kubernetes.contains(e)).collect()
+    }
+
+    /// `kubectl delete`.
+    pub fn delete_request(&mut self) {
+        let now = self.now;
+        let gone = {
+            let request = self.request.as_mut().unwrap();
+            request.metadata.deletion_timestamp = Some(Time(now));
+            request.metadata.generation = request.metadata.generation.map(|g| g + 1);
+            request
+                .metadata
+                .finalizers
+                .as_ref()
+                .is_none_or(Vec::is_empty)
+        };
+        self.bump();
+        if gone {
+            self.request = None;
+        }
+    }
+
+    pub fn secret_view(&self) -> SecretView {
+        let Some(secret) = &self.secret else {
+            return SecretView::Absent;
+        };
+        let uid = self.request.as_ref().map(|r| r.uid_str().to_owned());
+        if Some(&secret.owner) != uid.as_ref() {
+            return SecretView::Foreign;
+        }
+        SecretView::Ours(SecretFacts {
+            uid: "secret-uid".into(),
+            resource_version: secret.version.to_string(),
+            key: secret.key.clone(),
+        })
+    }
+
+    pub fn hint(&self) -> SecretHint {
+        match &self.secret {
+            Some(s) => SecretHint::Holds(s.key.as_ref().map(|(id, _)| id.clone())),
+            None => SecretHint::Missing,
+        }
+    }
+
+    fn bump(&mut self) {
+        self.version += 1;
+        if let Some(request) = &mut self.request {
+            request.metadata.resource_version = Some(self.version.to_string());
+        }
+    }
+
+    /// Applies one effect and answers.
+    pub fn apply(&mut self, effect: &Effect, view: &View) -> Outcome {
+        self.applied.push(effect.name().to_owned());
+        let result = match effect {
+            Effect::Begin(_) | Effect::Release | Effect::Report(_) => self.write(effect, view),
+            Effect::CheckSecret if self.secret.is_some() => Err(FaultClass::AlreadyExists),
+            Effect::CheckSecret => Ok(Outcome::Done),
+            Effect::PublishSecret(term) => self.publish(*term, view),
+            Effect::DeleteSecret(facts) => match self.secret_view() {
+                SecretView::Ours(now) if now == *facts => {
+                    self.secret = None;
+                    Ok(Outcome::Done)
+                }
+                SecretView::Absent => Err(FaultClass::NotFound),
+                _ => Err(FaultClass::Stale),
+            },
+            _ => self.aws(effect, view),
+        };
+        result.unwrap_or_else(fault)
+    }
+
+    fn write(&mut self, effect: &Effect, view: &View) -> Result<Outcome, FaultClass> {
+        let request = self.request.as_mut().ok_or(FaultClass::NotFound)?;
+        if request.metadata.resource_version != view.request.metadata.resource_version {
+            return Err(FaultClass::Stale);
+        }
+        match effect {
+            Effect::Begin(intent) => {
+                request.metadata.finalizers = Some(vec![FINALIZER.into()]);
+                let annotations = request.metadata.annotations.get_or_insert_default();
+                annotations.insert(INTENT_ANNOTATION.into(), intent.to_json());
+            }
+            Effect::Release => {
+                request.metadata.finalizers = None;
+                request.metadata.annotations = None;
+            }
+            Effect::Report(report) => request.status = Some(report.status.clone()),
+            _ => unreachable!(),
+        }
+        self.bump();
+        let stored = self.request.clone().unwrap();
+        if stored.metadata.deletion_timestamp.is_some() && !has_finalizer(&stored) {
+            self.request = None;
+            self.secret = None;
+        }
+        Ok(Outcome::Request(Arc::new(stored)))
+    }
+
+    fn publish(&mut self, term: Term, view: &View) -> Result<Outcome, FaultClass> {
+        match (&self.secret, &view.secret) {
+            (None, SecretView::Ours(_)) => return Err(FaultClass::NotFound),
+            (None, _) => {}
+            (Some(now), SecretView::Ours(seen))
+                if now.version.to_string() == seen.resource_version => {}
+            (Some(_), SecretView::Ours(_)) => return Err(FaultClass::Stale),
+            (Some(_), _) => return Err(FaultClass::AlreadyExists),
+        }
+        let held = view.work.held.as_ref().expect("published without a key");
+        assert!(held.proven, "published a key that was not proven");
+        self.version += 1;
+        self.secret = Some(StoredSecret {
+            owner: view.request.uid_str().to_owned(),
+            key: Some((held.id.clone(), term)),
+            version: self.version,
+        });
+        match self.secret_view() {
+            SecretView::Ours(facts) => Ok(Outcome::Secret(facts)),
+            _ => Err(FaultClass::Refused),
+        }
+    }
+
+    fn aws(&mut self, effect: &Effect, view: &View) -> Result<Outcome, FaultClass> {
+        assert!(view.intent().is_some(), "{effect:?} without an intent");
+        if let (Effect::CreateUser, Some(_)) = (effect, &self.user) {
+            return Err(FaultClass::AlreadyExists);
+        }
+        let now = self.now;
+        match effect {
+            Effect::CreateUser => {
+                self.user = Some(User {
+                    ours: true,
+                    ..User::default()
+                });
+                return Ok(Outcome::Done);
+            }
+            Effect::InspectUser => {
+                return Ok(Outcome::User(match &self.user {
+                    None => Owner::Nobody,
+                    Some(user) if user.ours => Owner::Ours,
+                    Some(_) => Owner::Foreign("its tags are not ours".into()),
+                }));
+            }
+            Effect::TakeInventory => {
+                let found = self
+                    .user
+                    .as_ref()
+                    .map(|u| u.on_it.iter().cloned().collect());
+                return Ok(Outcome::Inventory(found));
+            }
+            Effect::ListKeys => return Ok(Outcome::Keys(self.keys())),
+            Effect::ProveKey => {
+                let id = &view.work.held.as_ref().unwrap().id;
+                let known = self.keys().contains(id);
+                let settled = now >= self.key_made_at + self.key_delay;
+                return Ok(Outcome::Proof(known && settled));
+            }
+            _ => {}
+        }
+        let two_keys = self.keys().len() >= 2;
+        let user = self.user.as_mut().ok_or(FaultClass::NotFound)?;
+        assert!(user.ours, "{effect:?} on a user that is not ours");
+        match effect {
+            Effect::Grant(permission) => {
+                user.on_it.insert(permission.into());
+            }
+            Effect::CreateKey if two_keys => return Err(FaultClass::QuotaExceeded),
+            Effect::CreateKey => {
+                self.keys_made += 1;
+                self.key_made_at = now;
+                let id = format!("AKIA{}", self.keys_made);
+                user.on_it.insert(Attachment::Key(id.clone()));
+                return Ok(Outcome::KeyCreated(id));
+            }
+            Effect::Clear(attachment) => {
+                if !user.on_it.remove(attachment) {
+                    return Err(FaultClass::NotFound);
+                }
+            }
+            Effect::DeleteUser if !user.on_it.is_empty() => return Err(FaultClass::DeleteConflict),
+            Effect::DeleteUser => self.user = None,
+            other => unreachable!("{other:?}"),
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+fn fault(class: FaultClass) -> Outcome {
+    Outcome::Failed(Fault {
+        class,
+        message: format!("simulated {}", class.as_str()),
+    })
+}

@@ -1,0 +1,92 @@
+//! `AwsAccount`.
+
+use serde_json::{Value, json};
+
+use super::{Case, Kind, marks_of_users, rule, schema};
+
+pub fn cases() -> Vec<Case> {
+    let mut all = sign_in();
+    all.extend(paths());
+    all.extend(marks_of_users(Kind::Account, "iamUsers"));
+    all
+}
+
+fn sign_in() -> Vec<Case> {
+    let kind = Kind::Account;
+    let region = |name: &str| json!({"region": name});
+    let account = |id: &str| json!({"expectedAccountId": id});
+    let from = |credentials: Value| json!({"credentials": credentials});
+    let secret = |name: &str| from(json!({"secretRef": {"name": name}}));
+    let both = from(json!({"ambient": {}, "secretRef": {"name": "aws-root"}}));
+    let no_region = "region must be an AWS region name";
+    let one_of = "credentials takes exactly one of ambient and secretRef";
+    let no_id = "expectedAccountId must be the 12 digits";
+    vec![
+        rule(kind, region("eu-central-1"), region("Frankfurt"), no_region),
+        rule(
+            kind,
+            region("us-gov-west-1"),
+            region("us-east-1a"),
+            no_region,
+        ),
+        rule(kind, region("cn-north-1"), region("us-east-1\n"), no_region),
+        schema(
+            kind,
+            region("us-east-1"),
+            region(&"a".repeat(33)),
+            "Too long",
+        ),
+        rule(kind, from(json!({"ambient": {}})), from(json!({})), one_of),
+        rule(kind, secret("aws-root"), both, one_of),
+        schema(
+            kind,
+            secret("aws-root"),
+            secret(""),
+            "should be at least 1 chars long",
+        ),
+        schema(
+            kind,
+            secret(&"a".repeat(253)),
+            secret(&"a".repeat(254)),
+            "Too long",
+        ),
+        rule(
+            kind,
+            account("123456789012"),
+            account("12345678901a"),
+            no_id,
+        ),
+        schema(
+            kind,
+            account("000000000000"),
+            account("12345678901"),
+            "at least 12 chars long",
+        ),
+        schema(
+            kind,
+            account("000000000000"),
+            account("1234567890123"),
+            "Too long",
+        ),
+    ]
+}
+
+fn paths() -> Vec<Case> {
+    let kind = Kind::Account;
+    let path = |path: &str| json!({"iamUsers": {"path": path}});
+    let says = "path must begin and end with /";
+    vec![
+        rule(kind, path("/"), path("keylease/"), says),
+        rule(kind, path("/keylease/"), path("/keylease"), says),
+        rule(kind, path("/a/b_c.d,e=f@g+h-i/"), path("/a//b/"), says),
+        rule(kind, path("/a/"), path("/a b/"), says),
+        rule(kind, path("/a/"), path("/a/*/"), says),
+        rule(kind, path("/a/"), path("/a/\n"), says),
+        schema(
+            kind,
+            path("/a/"),
+            path(&format!("/{}/", "a".repeat(255))),
+            "Too long",
+        ),
+    ]
+}

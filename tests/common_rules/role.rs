@@ -1,0 +1,221 @@
+//! `AwsRole`.
+
+use serde_json::{Value, json};
+
+use super::{Case, Kind, marks_of_users, rule, schema};
+
+const KIND: Kind = Kind::Role;
+
+pub fn cases() -> Vec<Case> {
+    let mut all = shape();
+    all.extend(policies());
+    all.extend(documents());
+    all.extend(groups_and_paths());
+    all.extend(marks_of_users(KIND, "iamUser"));
+    all.extend(ttls());
+    all.extend(namespaces());
+    all
+}
+
+fn user(value: Value) -> Value {
+    json!({"iamUser": value})
+}
+
+fn shape() -> Vec<Case> {
+    let typed = user(json!({}));
+    let account = json!({"accountRef": {"name": "default"}});
+    vec![
+        rule(
+            KIND,
+            typed,
+            json!({"iamUser": null}),
+            "exactly one credential type",
+        ),
+        schema(
+            KIND,
+            account.clone(),
+            json!({"accountRef": null}),
+            "accountRef: Required value",
+        ),
+        schema(
+            KIND,
+            account,
+            json!({"accountRef": {"name": ""}}),
+            "at least 1 chars long",
+        ),
+    ]
+}
+
+fn policies() -> Vec<Case> {
+    let arns = |arns: &[&str]| user(json!({"policyArns": arns}));
+    let managed = "arn:aws:iam::aws:policy/ReadOnlyAccess";
+    let own = "arn:aws-us-gov:iam::123456789012:policy/team/reader";
+    let form = "policyArns must be ARNs of managed policies";
+    let numbered: Vec<String> = (0..11).map(|n| format!("{managed}{n}")).collect();
+    let numbered: Vec<&str> = numbered.iter().map(String::as_str).collect();
+    let long = format!("arn:aws:iam::aws:policy/{}", "a".repeat(2048));
+    vec![
+        rule(
+            KIND,
+            arns(&[managed, own]),
+            arns(&["arn:aws:iam::aws:role/ReadOnlyAccess"]),
+            form,
+        ),
+        rule(
+            KIND,
+            arns(&[]),
+            arns(&["arn:aws:s3:::a-bucket-of-mine"]),
+            form,
+        ),
+        rule(
+            KIND,
+            arns(&[own]),
+            arns(&[managed, "arn:aws:iam::1234:policy/reader"]),
+            form,
+        ),
+        rule(
+            KIND,
+            arns(&[own]),
+            arns(&["arn:aws:iam::aws:policy/Read Only"]),
+            form,
+        ),
+        rule(
+            KIND,
+            arns(&[own]),
+            arns(&["arn:aws:iam::aws:policy/ReadOnly\n"]),
+            form,
+        ),
+        schema(
+            KIND,
+            arns(&[own]),
+            arns(&["ReadOnlyAccess"]),
+            "should be at least 20 chars long",
+        ),
+        schema(KIND, arns(&[own]), arns(&[&long]), "Too long"),
+        schema(KIND, arns(&numbered[..10]), arns(&numbered), "Too many"),
+        schema(KIND, arns(&[own]), arns(&[own, own]), "Duplicate value"),
+    ]
+}
+
+fn documents() -> Vec<Case> {
+    let document = |text: &str| user(json!({"policyDocument": text}));
+    let statement = r#"{"Version":"2012-10-17","Statement":[]}"#;
+    let sized = |letters: usize, blanks: usize| {
+        let id = "x".repeat(letters - r#"{"Id":"","Statement":[]}"#.len());
+        document(&format!(
+            r#"{{"Id":"{id}",{}"Statement":[]}}"#,
+            " \n\t\r".repeat(blanks / 4)
+        ))
+    };
+    let form = "policyDocument must be a JSON object";
+    let quota = "more than 2,048 characters without white space";
+    vec![
+        rule(KIND, document(statement), document("[]"), form),
+        rule(
+            KIND,
+            document(&format!("\n {statement} \n")),
+            document("Allow *"),
+            form,
+        ),
+        rule(KIND, document("{}"), document("{ \"Statement\": ["), form),
+        // White space does not count.
+        rule(KIND, sized(2048, 4000), sized(2049, 0), quota),
+        schema(
+            KIND,
+            document("{}"),
+            document(&" ".repeat(8193)),
+            "Too long",
+        ),
+        schema(
+            KIND,
+            document("{}"),
+            document("{"),
+            "should be at least 2 chars long",
+        ),
+    ]
+}
+
+fn groups_and_paths() -> Vec<Case> {
+    let groups = |names: &[&str]| user(json!({"groups": names}));
+    let path = |path: &str| user(json!({"path": path}));
+    let numbered: Vec<String> = (0..11).map(|n| format!("g{n}")).collect();
+    let numbered: Vec<&str> = numbered.iter().map(String::as_str).collect();
+    let says = "group names have 1-128 letters";
+    let relative = "path is relative to the account's path";
+    vec![
+        rule(
+            KIND,
+            groups(&["dev_ops+=,.@-1"]),
+            groups(&["dev ops"]),
+            says,
+        ),
+        rule(KIND, groups(&["a", "b"]), groups(&["a", "team/b"]), says),
+        rule(KIND, groups(&[]), groups(&["${a}"]), says),
+        schema(
+            KIND,
+            groups(&["a"]),
+            groups(&[""]),
+            "should be at least 1 chars long",
+        ),
+        schema(
+            KIND,
+            groups(&[&"g".repeat(128)]),
+            groups(&[&"g".repeat(129)]),
+            "Too long",
+        ),
+        schema(KIND, groups(&numbered[..10]), groups(&numbered), "Too many"),
+        schema(KIND, groups(&["a"]), groups(&["a", "a"]), "Duplicate value"),
+        rule(KIND, path("team-a/"), path("/team-a/"), relative),
+        rule(KIND, path("a/b/"), path("a/b"), relative),
+        rule(KIND, path(""), path("a//"), relative),
+        rule(KIND, path("a/"), path("../*/"), relative),
+        schema(
+            KIND,
+            path("a/"),
+            path(&format!("{}/", "a".repeat(128))),
+            "Too long",
+        ),
+    ]
+}
+
+fn ttls() -> Vec<Case> {
+    let ttl = |default: &str, max: &str| json!({"ttl": {"default": default, "max": max}});
+    let default = |text: &str| json!({"ttl": {"default": text}});
+    let max = |text: &str| json!({"ttl": {"max": text}});
+    let order = "ttl.default must not be longer than ttl.max";
+    let of_default = "ttl.default must be a duration in h, m and s between 1s and 768h";
+    let of_max = "ttl.max must be a duration in h, m and s between 1s and 768h";
+    let mut all = vec![
+        rule(KIND, ttl("1h", "24h"), ttl("25h", "24h"), order),
+        rule(KIND, ttl("60m", "1h"), ttl("61m", "1h"), order),
+        schema(KIND, default("1h"), default(&"1h".repeat(17)), "Too long"),
+    ];
+    for bad in [
+        "0s", "0", "-5m", "769h", "876000h", "1d", "soon", "", "1h-1m", "1.5h", "PT1H",
+    ] {
+        all.push(rule(KIND, default("768h"), default(bad), of_default));
+        all.push(rule(KIND, max("1s"), max(bad), of_max));
+    }
+    all
+}
+
+fn namespaces() -> Vec<Case> {
+    let names = |names: &[&str]| json!({"allowedNamespaces": {"names": names}});
+    let says = "allowedNamespaces.names takes names of namespaces";
+    let long = "a".repeat(64);
+    vec![
+        rule(KIND, names(&["team-a", "b1"]), names(&["team-*"]), says),
+        rule(KIND, names(&["*"]), names(&["**"]), says),
+        rule(KIND, names(&[]), names(&["Team"]), says),
+        rule(KIND, names(&["a"]), names(&["a", "-b"]), says),
+        rule(KIND, names(&["a"]), names(&["a\n"]), says),
+        schema(KIND, names(&["a"]), names(&[&long]), "Too long"),
+        schema(
+            KIND,
+            names(&["a"]),
+            names(&[""]),
+            "should be at least 1 chars long",
+        ),
+        schema(KIND, names(&["a"]), names(&["a", "a"]), "Duplicate value"),
+    ]
+}
