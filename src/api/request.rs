@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema, ResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -71,9 +72,45 @@ pub struct AwsCredentialRequestSpec {
 
     /// What happens when the lease ends. `Revoke` (the default): the
     /// credential and the Secret are removed and the request stays as
-    /// `Expired`.
+    /// `Expired`. `Rotate`: before the lease ends a new key is made, proven
+    /// and put into the Secret, and a new lease begins; the old key lives on
+    /// for `rotation.overlap`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_expiry: Option<OnExpiry>,
+
+    /// How rotation goes, with `onExpiry: Rotate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
+
+    /// Asks for a longer lease; `kubectl keylease renew` sets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renew: Option<Renew>,
+
+    /// How long after its lease ended (`Expired` or `Revoked`) the request
+    /// itself is deleted. Default: never. Example: `24h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]{1,7}(h|m|s))+$')").message("ttlAfterExpiry must be a duration in h, m and s, such as 24h or 0s"))]
+    pub ttl_after_expiry: Option<GoDuration>,
+
+    /// Which of the role's `assumedRole.roleArns` to assume. Needed only where
+    /// the role has several. It cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 20, max = 2048))]
+    pub role_arn: Option<String>,
+
+    /// Begin of the session's name, for roles of type `assumedRole` and
+    /// `federationToken`: it shows in CloudTrail. A part that makes it unique
+    /// is appended. Default: namespace and name of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 48))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_=,.@-]+$')").message("roleSessionName has 2-48 letters, digits and _=,.@-"))]
+    pub role_session_name: Option<String>,
+
+    /// Workloads in the request's namespace that are rolled when the Secret's
+    /// key changes: once for each new key, never for the first. At most 16.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub restart: Vec<Workload>,
 
     /// The Secret that is written. Default: the request's own name and the
     /// usual key names.
@@ -88,6 +125,56 @@ pub enum OnExpiry {
     /// `Expired`.
     #[default]
     Revoke,
+    /// Before the lease ends a new key is made, proven and put into the
+    /// Secret; the old one lives on for the overlap.
+    Rotate,
+}
+
+/// How rotation goes.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Rotation {
+    /// How long the old key works on after the new one is in the Secret, so
+    /// that every client can change over. From 0s to half of the lease.
+    /// Default: 10m, or a third of the lease if that is shorter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]{1,7}(h|m|s))+$')").message("rotation.overlap must be a duration in h, m and s, such as 10m"))]
+    pub overlap: Option<GoDuration>,
+}
+
+/// Asks for a longer lease.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Renew {
+    /// When the renewal was asked for. Each new time renews once.
+    pub at: Time,
+    /// How long the lease is to live from now. It ends at the latest when the
+    /// role's maximum since issue is reached. Default: the lease's length.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]{1,7}(h|m|s))+$') && duration(self) >= duration('1s') && duration(self) <= duration('768h')").message("renew.increment must be a duration in h, m and s between 1s and 768h, such as 1h"))]
+    pub increment: Option<GoDuration>,
+}
+
+/// A workload in the request's namespace.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Workload {
+    /// Its kind.
+    pub kind: WorkloadKind,
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// The kinds of workload that can be rolled.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkloadKind {
+    /// `apps/v1` Deployment.
+    Deployment,
+    /// `apps/v1` StatefulSet.
+    StatefulSet,
+    /// `apps/v1` DaemonSet.
+    DaemonSet,
 }
 
 /// The form of the Secret.
@@ -124,6 +211,10 @@ pub struct SecretTemplate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_file: Option<CredentialsFile>,
 
+    /// Adds the JSON that AWS tools read from a `credential_process`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_process: Option<CredentialProcess>,
+
     /// The Secret's type. It cannot be changed. Default: `Opaque`.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
@@ -156,6 +247,11 @@ pub struct SecretKeys {
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message("keys of a Secret have letters, digits and -_."))]
     pub secret_access_key: Option<String>,
+    /// Default: `AWS_SESSION_TOKEN`. Only in Secrets of STS credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message("keys of a Secret have letters, digits and -_."))]
+    pub session_token: Option<String>,
     /// Default: `AWS_REGION`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
@@ -183,6 +279,17 @@ pub struct CredentialsFile {
     #[schemars(length(min = 1, max = 128))]
     #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_.@:/+-]+$')").message("profile has letters, digits and _.@:/+- only"))]
     pub profile: Option<String>,
+}
+
+/// The JSON that AWS tools read from a `credential_process`, as one key.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialProcess {
+    /// The Secret's key that holds the JSON. Default: `credential_process.json`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message("keys of a Secret have letters, digits and -_."))]
+    pub key: Option<String>,
 }
 
 impl AwsCredentialRequest {

@@ -22,6 +22,10 @@ pub struct AwsCredentialRequestStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<Credential>,
 
+    /// The key before this one, while it lives on after a rotation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousKey>,
+
     /// Name of the Secret that holds the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_name: Option<String>,
@@ -54,10 +58,14 @@ pub enum Phase {
     Issuing,
     /// The Secret holds a key that was proven to work.
     Ready,
+    /// The Secret holds a working key, and its successor is being made.
+    Rotating,
     /// The credential is being removed from AWS.
     Revoking,
     /// The lease ended; AWS holds nothing of it any more.
     Expired,
+    /// The lease was revoked before its end; AWS holds nothing of it any more.
+    Revoked,
     /// The request cannot be served as it is. The `Ready` condition says what
     /// to change. It is tried again when something changes, and slowly
     /// without.
@@ -83,23 +91,39 @@ pub struct Lease {
     pub renewable: bool,
     /// How often it was renewed.
     pub renewals: i32,
+    /// The `spec.renew.at` that was served last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewed_for: Option<Time>,
+}
+
+/// A key that lives on for the overlap.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviousKey {
+    /// Its id.
+    pub access_key_id: String,
+    /// When it is removed.
+    pub remove_at: Time,
 }
 
 /// The credential that AWS holds. Never the secret key.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Credential {
-    /// The role's credential type: `iamUser`.
+    /// The role's credential type: `iamUser`, `assumedRole`,
+    /// `federationToken`, `sessionToken` or `staticUser`.
     #[serde(rename = "type")]
     pub type_: String,
     /// The AWS account that it was made in.
     pub account_id: String,
     /// The id of the access key, which is no secret.
     pub access_key_id: String,
-    /// The IAM user that owns the key.
-    pub user_name: String,
-    /// The user's ARN.
-    pub arn: String,
+    /// The IAM user that owns the key, for `iamUser` and `staticUser`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
+    /// The ARN that the credential acts as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arn: Option<String>,
 }
 
 impl AwsCredentialRequestStatus {

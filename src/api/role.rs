@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
@@ -45,7 +45,8 @@ use super::{GoDuration, NameRef, TagValue};
     )
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.iamUser)").message("a role takes exactly one credential type: set iamUser"))]
+#[x_kube(validation = Rule::new("[has(self.iamUser), has(self.assumedRole), has(self.federationToken), has(self.sessionToken), has(self.staticUser)].filter(x, x).size() == 1").message("a role takes exactly one of iamUser, assumedRole, federationToken, sessionToken and staticUser"))]
+#[x_kube(validation = Rule::new("has(self.iamUser) == has(oldSelf.iamUser) && has(self.assumedRole) == has(oldSelf.assumedRole) && has(self.federationToken) == has(oldSelf.federationToken) && has(self.sessionToken) == has(oldSelf.sessionToken) && has(self.staticUser) == has(oldSelf.staticUser)").message("the credential type of a role cannot be changed; make a new role"))]
 pub struct AwsRoleSpec {
     /// The `AwsAccount` in which credentials of this role are made.
     pub account_ref: NameRef,
@@ -53,6 +54,27 @@ pub struct AwsRoleSpec {
     /// Every lease gets an IAM user of its own with one access key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iam_user: Option<IamUser>,
+
+    /// Every lease is a session of an IAM role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assumed_role: Option<AssumedRole>,
+
+    /// Every lease is a federation token of the operator's own user, narrowed
+    /// to the policies named here. Needs an account that signs in with the
+    /// long-term key of an IAM user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub federation_token: Option<FederationToken>,
+
+    /// Every lease is a session token of the operator's own user, with all its
+    /// rights. Needs an account that signs in with the long-term key of an IAM
+    /// user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_token: Option<SessionToken>,
+
+    /// An existing IAM user whose key is handed out and rotated. The user
+    /// itself is never made, changed or deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub static_user: Option<StaticUser>,
 
     /// How long leases of this role live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,6 +84,100 @@ pub struct AwsRoleSpec {
     /// nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_namespaces: Option<AllowedNamespaces>,
+
+    /// How many leases there may be at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<RoleLimits>,
+
+    /// Revokes every credential of this role that was issued before this time:
+    /// requests with `onExpiry: Revoke` end as `Revoked`, those with `Rotate`
+    /// get a new credential. `kubectl keylease revoke --role` sets it to now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoke_before: Option<Time>,
+}
+
+/// How many leases there may be at a time.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RoleLimits {
+    /// Leases of this role in all namespaces. 0 (the default): no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub max_leases: Option<i32>,
+    /// Leases of this role in any one namespace. 0 (the default): no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub max_leases_per_namespace: Option<i32>,
+}
+
+/// A session of an IAM role, by `sts:AssumeRole`.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct AssumedRole {
+    /// ARNs of the IAM roles that requests may choose from with `roleArn`; one
+    /// alone needs no choice. 1 to 50.
+    #[schemars(length(min = 1, max = 50), inner(length(min = 20, max = 2048)), extend("x-kubernetes-list-type" = "set"))]
+    #[x_kube(validation = Rule::new("self.all(a, a.matches('^arn:aws[a-z-]*:iam::[0-9]{12}:role/[!-~]+$'))").message("roleArns must be ARNs of IAM roles, as in arn:aws:iam::123456789012:role/name"))]
+    pub role_arns: Vec<String>,
+
+    /// External id that the roles' trust policies ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 1224))]
+    pub external_id: Option<String>,
+
+    /// Session tags. Values may use `{{namespace}}`, `{{request}}` and
+    /// `{{role}}`. At most 20.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 20))]
+    #[x_kube(validation = Rule::new("self.all(k, size(k) <= 128 && k.matches('^[A-Za-z0-9 _.:/=+@-]+$') && !k.lowerAscii().startsWith('aws:'))").message("tag keys have 1-128 letters, digits, spaces and _.:/=+-@; aws: is reserved"))]
+    pub session_tags: BTreeMap<String, TagValue>,
+
+    /// ARNs of managed policies that narrow the session. At most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), inner(length(min = 20, max = 2048)), extend("x-kubernetes-list-type" = "set"))]
+    pub policy_arns: Vec<String>,
+
+    /// An IAM policy document in JSON that narrows the session. At most 2,048
+    /// characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 2048))]
+    pub policy_document: Option<String>,
+}
+
+/// A federation token, by `sts:GetFederationToken`.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.policyArns) && size(self.policyArns) > 0 || has(self.policyDocument)").message("a federation token without a policy may do nothing; set policyArns or policyDocument"))]
+pub struct FederationToken {
+    /// ARNs of managed policies that narrow the operator's rights. At most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), inner(length(min = 20, max = 2048)), extend("x-kubernetes-list-type" = "set"))]
+    pub policy_arns: Vec<String>,
+
+    /// An IAM policy document in JSON that narrows the operator's rights. At
+    /// most 2,048 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 2048))]
+    pub policy_document: Option<String>,
+}
+
+/// A session token, by `sts:GetSessionToken`. It has no settings.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct SessionToken {}
+
+/// An existing IAM user whose key is handed out and rotated.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct StaticUser {
+    /// Name of the IAM user. It exists already and outlives every lease.
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_+=,.@-]+$')").message("userName has 1-64 letters, digits and _+=,.@-"))]
+    pub user_name: String,
+
+    /// How often the key is replaced. From 1m to 8760h. Default: 24h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]{1,7}(h|m|s))+$')").message("rotationPeriod must be a duration in h, m and s, such as 24h"))]
+    pub rotation_period: Option<GoDuration>,
 }
 
 /// The permissions and marks of the IAM user behind a lease.
@@ -154,6 +270,10 @@ pub struct AllowedNamespaces {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct AwsRoleStatus {
+    /// Leases of this role that AWS holds a credential for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leases: Option<i32>,
+
     /// `Ready`: whether requests of this role can be served, and if not, why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]

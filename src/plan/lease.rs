@@ -39,6 +39,7 @@ impl Term {
             duration: format_duration(self.expires_at.duration_since(self.issued_at)),
             renewable: self.expires_at < self.max_expires_at,
             renewals: 0,
+            renewed_for: None,
         }
     }
 }

@@ -194,6 +194,7 @@ impl KeyNames {
         let SecretKeys {
             access_key_id,
             secret_access_key,
+            session_token: _,
             region,
             expiration,
         } = keys;

@@ -126,8 +126,8 @@ pub(super) fn issued(
         type_: "iamUser".to_owned(),
         account_id: intent.account_id.clone(),
         access_key_id: key_id.to_owned(),
-        user_name: intent.user_name.clone(),
-        arn: intent.user_arn(partition),
+        user_name: Some(intent.user_name.clone()),
+        arn: Some(intent.user_arn(partition)),
     });
     draft.status.secret_name = Some(secret);
     draft.status.failures = None;
@@ -215,7 +215,9 @@ pub(super) fn expired(view: &View, now: Timestamp) -> Effect {
     let message = match view.live() {
         Some((lease, credential)) => format!(
             "the lease ended at {}; IAM user {} and its key {} are deleted",
-            lease.expires_at.0, credential.user_name, credential.access_key_id
+            lease.expires_at.0,
+            credential.user_name.as_deref().unwrap_or_default(),
+            credential.access_key_id
         ),
         None => "the lease ended; AWS holds nothing of it".to_owned(),
     };
