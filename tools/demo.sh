@@ -33,11 +33,13 @@ show() {
     eval "$1"
 }
 
-# Shows a command that has to fail because the thing is gone.
+# Shows a command that has to fail with this error, because the thing is gone.
 gone() {
-    if show "$1 2>&1"; then
-        die 'that should be gone and is not'
-    fi
+    local answer
+    printf '%s$ %s%s\n' "$dim" "$2" "$plain"
+    answer=$(eval "$2" 2>&1) || true
+    printf '%s\n' "$answer" | sed '/^$/d'
+    [[ $answer == *"$1"* ]] || die 'that should be gone and is not'
 }
 
 die() {
@@ -75,7 +77,7 @@ on_exit() {
     trap '' INT TERM
     if [ -z "$finished" ] && [ "$code" -ne 0 ] && [ "$code" -ne 130 ]; then
         printf '\n%sThe demo failed. The last lines of the logs:%s\n' "$red" "$plain" >&2
-        tail -n 20 "$tmp/testbed.log" "$tmp/operator.log" 2>/dev/null >&2 || true
+        tail -n 20 "$tmp/testbed.log" "$tmp/operator.log" >&2 2>/dev/null || true
     fi
     stop "$operator_pid"
     stop "$testbed_pid"
@@ -124,6 +126,13 @@ printf '%s$ KUBECONFIG=$tmp/operator.kubeconfig keylease controller &%s\n' "$dim
 KUBECONFIG=$tmp/operator.kubeconfig KEYLEASE_HTTP_ADDR=127.0.0.1:$port \
     ${with_us[@]+"${with_us[@]}"} "$keylease" controller >"$tmp/operator.log" 2>&1 &
 operator_pid=$!
+until python3 -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1])' \
+    "http://127.0.0.1:$port/readyz" 2>/dev/null; do
+    kill -0 "$operator_pid" 2>/dev/null || die 'the operator did not start'
+    [ "$SECONDS" -lt 120 ] || die 'the operator is not ready after two minutes'
+    sleep 0.1
+done
+echo 'ready'
 
 step 'Platform team: an account, and a role with AWS'"'"'s ReadOnlyAccess'
 show 'kubectl apply -f deploy/examples/account.yaml -f deploy/examples/role.yaml'
@@ -136,7 +145,7 @@ show 'kubectl apply -f deploy/examples/request.yaml'
 show 'kubectl wait --for=condition=Ready awscr/app --timeout=60s'
 show 'kubectl get awscr'
 show "kubectl get awscr app -o jsonpath='{.status.lease}' | python3 -m json.tool"
-show 'kubectl describe secret app | sed -n "/^Data/,\$p"'
+show "kubectl describe secret app | sed -n '/^Data/,\$p'"
 
 step 'Use the key from the Secret'
 # shellcheck disable=SC2016
@@ -158,9 +167,9 @@ show "user=\$(kubectl get awscr app -o jsonpath='{.status.credential.userName}')
 
 step 'Delete the request: the key, the Secret and the IAM user go with it'
 show 'kubectl delete -f deploy/examples/request.yaml'
-gone 'kubectl get secret app'
+gone '(NotFound)' 'kubectl get secret app'
 # shellcheck disable=SC2016
-gone 'aws iam get-user --user-name $user'
+gone '(NoSuchEntity)' 'aws iam get-user --user-name $user'
 show 'aws iam list-users --query "Users[].UserName"'
 
 printf '\n%sDone in %d seconds.%s\n' "$bold" "$SECONDS" "$plain"
