@@ -3,7 +3,7 @@
 CARGO ?= cargo
 BIN    = target/release/keylease
 
-.PHONY: help demo test check bench tools crds build release clean
+.PHONY: help demo test check bench tools crds build release install-plugin clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ build: ## Build the operator for development
 
 release: ## Build the operator for use
 	$(CARGO) build --release
+
+install-plugin: ## Put `kubectl keylease` into ~/.cargo/bin
+	$(CARGO) install --path . --locked --bin kubectl-keylease
 
 crds: ## Write the custom resource definitions anew
 	$(CARGO) run -q -- crds --dir crds

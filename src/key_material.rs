@@ -11,14 +11,16 @@ use zeroize::Zeroizing;
 pub struct KeyMaterial {
     id: String,
     secret: Zeroizing<String>,
+    session_token: Option<Zeroizing<String>>,
 }
 
 impl KeyMaterial {
     /// Takes over a key. The secret is moved, not copied.
-    pub fn new(id: String, secret: String) -> Self {
+    pub fn new(id: String, secret: String, session_token: Option<String>) -> Self {
         Self {
             id,
             secret: Zeroizing::new(secret),
+            session_token: session_token.map(Zeroizing::new),
         }
     }
 
@@ -33,9 +35,18 @@ impl KeyMaterial {
         &self.secret
     }
 
+    /// The session token, which is as secret as the key.
+    pub fn session_token(&self) -> Option<&str> {
+        self.session_token.as_ref().map(|t| t.as_str())
+    }
+
     /// The text with the secret blotted out, for error messages that came from
     /// a server which saw it.
     pub fn redact(&self, text: &str) -> String {
-        text.replace(self.secret.as_str(), "[redacted]")
+        let text = text.replace(self.secret.as_str(), "[redacted]");
+        match &self.session_token {
+            Some(token) => text.replace(token.as_str(), "[redacted]"),
+            None => text,
+        }
     }
 }

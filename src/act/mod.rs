@@ -4,6 +4,7 @@ mod calls;
 mod events;
 mod request;
 mod secret;
+mod workload;
 
 pub use calls::KubeCalls;
 pub use events::Announcer;
@@ -68,7 +69,10 @@ impl Hands {
                 Some(key) => self.publish_secret(view, key, term).await,
                 None => Err(no_key()),
             },
+            Effect::AmendSecret(what) => self.amend_secret(request, what).await,
             Effect::DeleteSecret(facts) => self.delete_secret(request, facts).await,
+            Effect::Restart(workload, key_id) => self.restart(request, workload, key_id).await,
+            Effect::DeleteRequest => self.delete_request(request).await,
             _ => Err(misrouted(effect)),
         }
     }
@@ -80,6 +84,12 @@ async fn on_aws(
     aws: &Session,
     key: &mut Option<KeyMaterial>,
 ) -> Result<Outcome, Fault> {
+    if let Effect::IssueSession(spec) = effect {
+        let (made, expires) = aws.issue_session(spec).await?;
+        let id = made.id().to_owned();
+        *key = Some(made);
+        return Ok(Outcome::SessionIssued(id, expires));
+    }
     let Some(intent) = view.intent() else {
         return Err(misrouted(effect));
     };

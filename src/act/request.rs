@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use serde_json::json;
 
 use super::{FIELD_MANAGER, Hands};
@@ -77,6 +77,25 @@ impl Hands {
             self.announcer.tell(&written, event).await;
         }
         Ok(Outcome::Request(Arc::new(written)))
+    }
+
+    /// Deletes this very request, long after its end.
+    pub(super) async fn delete_request(
+        &self,
+        request: &AwsCredentialRequest,
+    ) -> Result<Outcome, Fault> {
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: request.metadata.uid.clone(),
+                resource_version: request.metadata.resource_version.clone(),
+            }),
+            ..DeleteParams::default()
+        };
+        let api = self.requests(request);
+        let name = request.metadata.name.as_deref().unwrap_or_default();
+        let call = api.delete(name, &params);
+        self.calls.make("delete_request", call).await?;
+        Ok(Outcome::Done)
     }
 
     fn requests(&self, request: &AwsCredentialRequest) -> Api<AwsCredentialRequest> {

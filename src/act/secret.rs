@@ -1,16 +1,16 @@
 //! Effects on the Secret.
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client};
 use zeroize::Zeroize;
 
 use super::{FIELD_MANAGER, Hands};
 use crate::api::AwsCredentialRequest;
 use crate::key_material::KeyMaterial;
-use crate::plan::effect::{Fault, FaultClass, Outcome};
+use crate::plan::effect::{Amendment, Fault, FaultClass, Outcome};
 use crate::plan::lease::Term;
-use crate::plan::secret::{SecretFacts, SecretView, render};
+use crate::plan::secret::{SecretFacts, SecretView, amendment, render};
 use crate::plan::view::{AccountView, View};
 
 /// Secrets in the request's own namespace: there is no other way to one.
@@ -72,6 +72,32 @@ impl Hands {
             _ => Err(Fault {
                 class: FaultClass::Refused,
                 message: "an admission webhook took our owner reference off the Secret".to_owned(),
+            }),
+        }
+    }
+
+    /// Writes a new end into this very Secret in this very state.
+    pub(super) async fn amend_secret(
+        &self,
+        request: &AwsCredentialRequest,
+        what: &Amendment,
+    ) -> Result<Outcome, Fault> {
+        let params = PatchParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let patch = amendment(request, what);
+        let patch = Patch::Merge(&patch);
+        let api = secrets_api(&self.client, request);
+        let name = request.secret_name();
+        let call = api.patch(&name, &params, &patch);
+        let mut written = self.calls.make("amend_secret", call).await?;
+        wipe(&mut written);
+        match SecretView::of(&written.metadata, request) {
+            SecretView::Ours(facts) => Ok(Outcome::Secret(facts)),
+            _ => Err(Fault {
+                class: FaultClass::Stale,
+                message: "the Secret changed hands".to_owned(),
             }),
         }
     }

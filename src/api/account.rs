@@ -71,6 +71,46 @@ pub struct AwsAccountSpec {
     /// Settings for every IAM user that is made in this account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iam_users: Option<AccountIamUsers>,
+
+    /// Roles that the operator assumes, one after the other, from the
+    /// credentials above; it then works as the last. At most 5.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 5))]
+    pub assume_roles: Vec<AssumeRole>,
+
+    /// Bounds for what is made in the account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<AccountLimits>,
+}
+
+/// One role of a chain.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct AssumeRole {
+    /// The role's ARN. Example: `arn:aws:iam::123456789012:role/keylease`.
+    #[schemars(length(min = 20, max = 2048))]
+    #[x_kube(validation = Rule::new("self.matches('^arn:aws[a-z-]*:iam::[0-9]{12}:role/[!-~]+$')").message("roleArn must be the ARN of an IAM role, as in arn:aws:iam::123456789012:role/name"))]
+    pub role_arn: String,
+    /// External id that the role's trust policy asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 1224))]
+    pub external_id: Option<String>,
+    /// Name of the session, which shows in CloudTrail. Default: `keylease`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 64))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_=,.@-]+$')").message("sessionName has 2-64 letters, digits and _=,.@-"))]
+    pub session_name: Option<String>,
+}
+
+/// Bounds for what is made in the account.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountLimits {
+    /// IAM users of ours at a time. 0: no limit. Default: 4500, which leaves
+    /// room below AWS's quota of 5,000 users in an account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub max_users: Option<i32>,
 }
 
 /// Where the operator's own credentials come from.

@@ -124,6 +124,10 @@ pub struct Credential {
     /// The ARN that the credential acts as.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arn: Option<String>,
+    /// What the user was given: ARNs of managed policies, `inline` for the
+    /// role's own document, `group/<name>`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub permissions: Vec<String>,
 }
 
 impl AwsCredentialRequestStatus {

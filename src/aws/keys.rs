@@ -28,7 +28,11 @@ impl Session {
         let call = self.iam.create_access_key().user_name(user).send();
         let answer = self.calls.iam("CreateAccessKey", call).await?;
         match answer.access_key {
-            Some(key) => Ok(KeyMaterial::new(key.access_key_id, key.secret_access_key)),
+            Some(key) => Ok(KeyMaterial::new(
+                key.access_key_id,
+                key.secret_access_key,
+                None,
+            )),
             None => Err(Fault {
                 class: FaultClass::NoAnswer,
                 message: "the answer held no key".to_owned(),
@@ -42,7 +46,7 @@ impl Session {
         let config = self
             .config
             .to_builder()
-            .credentials_provider(static_provider(key, None))
+            .credentials_provider(static_provider(key))
             .identity_cache(aws_config::identity::IdentityCache::no_cache())
             .build();
         let sts = aws_sdk_sts::Client::new(&config);

@@ -68,16 +68,23 @@ impl Accounts {
         self.entries.write().remove(name);
     }
 
-    /// The session of an account that can be used.
-    pub fn session(&self, name: &str) -> Option<Arc<Session>> {
-        match self.entries.read().get(name)? {
-            Entry::SignedIn(session) => Some(session.clone()),
-            Entry::NotReady(_) => None,
-        }
+    /// The session for an account by name; where the id is known too, one that
+    /// is signed in to that very AWS account, under whatever name.
+    pub fn session(&self, name: &str, id: Option<&str>) -> Option<Arc<Session>> {
+        let entries = self.entries.read();
+        let fits = |entry: &Entry| match entry {
+            Entry::SignedIn(s) if id.is_none_or(|id| s.facts.account_id == id) => Some(s.clone()),
+            _ => None,
+        };
+        let named = entries.get(name).and_then(fits);
+        named.or_else(|| id.and_then(|_| entries.values().find_map(fits)))
     }
 
     /// What decisions may know of the account.
-    pub fn view(&self, name: &str) -> AccountView {
+    pub fn view(&self, name: &str, id: Option<&str>) -> AccountView {
+        if let Some(session) = self.session(name, id) {
+            return AccountView::Ready(Box::new(session.facts.clone()));
+        }
         match self.entries.read().get(name) {
             Some(Entry::SignedIn(session)) => AccountView::Ready(Box::new(session.facts.clone())),
             Some(Entry::NotReady(why)) => AccountView::NotReady(Verdict::new(

@@ -1,12 +1,15 @@
 //! Signing in: from an account's credentials to clients that make calls.
 
+use aws_config::identity::IdentityCache;
 use aws_config::retry::RetryConfig;
+use aws_config::sts::AssumeRoleProvider;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_sts::config::SharedHttpClient;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 
 use super::call::Calls;
+use crate::api::AssumeRole;
 use crate::key_material::KeyMaterial;
 use crate::plan::account::{DEFAULT_REGION, SignIn};
 use crate::plan::admission::AccountFacts;
@@ -16,12 +19,7 @@ pub enum Credentials {
     /// The SDK's default chain.
     Ambient,
     /// Given ones.
-    Static {
-        /// The access key.
-        key: KeyMaterial,
-        /// The session token of temporary credentials.
-        session_token: Option<String>,
-    },
+    Static(KeyMaterial),
 }
 
 /// Signs in. Holds the one HTTP client that all accounts share.
@@ -61,7 +59,12 @@ impl Signer {
     ///
     /// The SDK retries nothing: what is tried again, and when, is decided in
     /// `plan`, where one failure cannot become a storm.
-    pub async fn prepare(&self, credentials: Credentials, region: Option<String>) -> Candidate {
+    pub async fn prepare(
+        &self,
+        credentials: Credentials,
+        region: Option<String>,
+        chain: &[AssumeRole],
+    ) -> Candidate {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(self.http.clone())
             .retry_config(RetryConfig::disabled());
@@ -71,13 +74,16 @@ impl Signer {
         if let Some(region) = region {
             loader = loader.region(Region::new(region));
         }
-        if let Credentials::Static { key, session_token } = credentials {
-            loader = loader.credentials_provider(static_provider(&key, session_token));
+        if let Credentials::Static(key) = credentials {
+            loader = loader.credentials_provider(static_provider(&key));
         }
         let mut config = loader.load().await;
         if config.region().is_none() {
             let region = Region::from_static(DEFAULT_REGION);
             config = config.into_builder().region(region).build();
+        }
+        for role in chain {
+            config = assume(&config, role).await;
         }
         let calls = self.calls.clone();
         Candidate { config, calls }
@@ -123,15 +129,33 @@ impl Candidate {
     }
 }
 
+/// One link of the chain: the same settings, as that role. The SDK assumes it
+/// when a call needs it, and again before the session ends.
+async fn assume(config: &SdkConfig, role: &AssumeRole) -> SdkConfig {
+    let name = role.session_name.as_deref().unwrap_or("keylease");
+    let mut provider = AssumeRoleProvider::builder(&role.role_arn)
+        .session_name(name)
+        .configure(config);
+    if let Some(external_id) = &role.external_id {
+        provider = provider.external_id(external_id);
+    }
+    let provider = match config.credentials_provider() {
+        Some(source) => provider.build_from_provider(source).await,
+        None => provider.build().await,
+    };
+    config
+        .to_builder()
+        .credentials_provider(SharedCredentialsProvider::new(provider))
+        .identity_cache(IdentityCache::lazy().build())
+        .build()
+}
+
 /// A provider of fixed credentials. The SDK's own copy is wiped on drop too.
-pub(super) fn static_provider(
-    key: &KeyMaterial,
-    session_token: Option<String>,
-) -> SharedCredentialsProvider {
+pub(super) fn static_provider(key: &KeyMaterial) -> SharedCredentialsProvider {
     let credentials = aws_credential_types::Credentials::new(
         key.id(),
         key.expose(),
-        session_token,
+        key.session_token().map(str::to_owned),
         None,
         "keylease",
     );

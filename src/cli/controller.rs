@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::act::{Announcer, Hands, KubeCalls};
 use crate::aws::{Accounts, Calls, Signer};
-use crate::controller::{Context, Controllers, Desk, SecretIndex, Suspects};
+use crate::controller::{Context, Controllers, Desk, Ledger, Notices, SecretIndex};
 use crate::health::{self, Readiness};
 use crate::metrics::Metrics;
 use crate::plan::naming::ClusterId;
@@ -86,7 +86,7 @@ async fn serve(args: Args) -> Result<(), String> {
     );
 
     let controllers = Controllers::new(&client, &readiness);
-    let (suspects, suspected) = Suspects::channel();
+    let (notices, noticed) = Notices::channel();
     let announcer = Announcer::new(client.clone(), calls.clone(), instance);
     let context = Context {
         hands: Hands {
@@ -100,13 +100,15 @@ async fn serve(args: Args) -> Result<(), String> {
         accounts: Accounts::default(),
         signer: Signer::new(Calls::new(metrics.clone())),
         desk: Desk::default(),
+        ledger: Ledger::default(),
         secrets: SecretIndex::default(),
         roles: controllers.roles(),
         metrics,
-        suspects,
+        notices,
+        requests: controllers.requests(),
     };
     controllers
-        .run(Arc::new(context), suspected, readiness, stop)
+        .run(Arc::new(context), noticed, readiness, stop)
         .await;
     tracing::info!("keylease stopped");
     health.abort();

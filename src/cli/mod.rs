@@ -4,6 +4,7 @@
 mod controller;
 mod crds;
 mod iam_policy;
+pub mod plugin;
 
 use std::process::ExitCode;
 

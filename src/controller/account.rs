@@ -104,7 +104,7 @@ pub async fn reconcile(
 
 /// How long the last sign-in is good for, if it worked and nothing changed.
 fn still_good(ctx: &AccountContext, name: &str, fingerprint: &Fingerprint) -> Option<Duration> {
-    ctx.shared.accounts.session(name)?;
+    ctx.shared.accounts.session(name, None)?;
     let sign_ins = ctx.sign_ins.lock();
     let last = sign_ins.get(name)?;
     if last.fingerprint != *fingerprint || last.failures > 0 {
@@ -132,7 +132,11 @@ async fn sign_in(
         Ok(credentials) => {
             let prepared = ctx
                 .signer
-                .prepare(credentials, account.spec.region.clone())
+                .prepare(
+                    credentials,
+                    account.spec.region.clone(),
+                    &account.spec.assume_roles,
+                )
                 .await;
             let outcome = prepared.identify().await;
             candidate = Some(prepared);
@@ -231,8 +235,9 @@ fn read_secret(mut secret: Secret, place: &str) -> Result<Credentials, String> {
     let secret_key =
         text("AWS_SECRET_ACCESS_KEY")?.ok_or_else(|| missing("AWS_SECRET_ACCESS_KEY"))?;
     let session_token = text("AWS_SESSION_TOKEN")?.map(|t| t.to_string());
-    Ok(Credentials::Static {
-        key: KeyMaterial::new(id.to_string(), secret_key.to_string()),
+    Ok(Credentials::Static(KeyMaterial::new(
+        id.to_string(),
+        secret_key.to_string(),
         session_token,
-    })
+    )))
 }

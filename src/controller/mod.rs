@@ -4,12 +4,15 @@
 mod account;
 mod context;
 mod desk;
+mod hold;
+mod ledger;
 mod request;
 mod role;
 mod secret_index;
 
-pub use context::{Context, Suspects};
+pub use context::{Context, Noticed, Notices};
 pub use desk::Desk;
+pub use ledger::Ledger;
 pub use secret_index::SecretIndex;
 
 use std::convert::Infallible;
@@ -32,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{AwsAccount, AwsCredentialRequest, AwsRole};
 use crate::health::Readiness;
 use account::AccountContext;
+use role::RoleContext;
 
 /// Length of a watch before it is renewed: below the idle limits of common
 /// load balancers.
@@ -71,19 +75,31 @@ impl Controllers {
         self.roles.store()
     }
 
+    /// The cache of requests.
+    pub fn requests(&self) -> Store<AwsCredentialRequest> {
+        self.requests.store()
+    }
+
     /// Runs until told to stop, then lets what is under way finish its step.
     pub async fn run(
         self,
         ctx: Arc<Context>,
-        suspects: UnboundedReceiver<ObjectRef<AwsAccount>>,
+        noticed: Noticed,
         readiness: Readiness,
         stop: CancellationToken,
     ) {
+        let Noticed { accounts, roles } = noticed;
         readiness.expect(SECRETS);
         readiness.expect(SIGN_IN);
         let sign_in = first_sign_in(ctx.clone(), self.accounts.store(), readiness.clone());
-        let accounts = run_accounts(self.accounts, ctx.clone(), suspects, stop.clone());
-        let roles = run_roles(self.roles, ctx.clone(), readiness.clone(), stop.clone());
+        let accounts = run_accounts(self.accounts, ctx.clone(), accounts, stop.clone());
+        let roles = run_roles(
+            self.roles,
+            ctx.clone(),
+            roles,
+            readiness.clone(),
+            stop.clone(),
+        );
         let requests = run_requests(self.requests, ctx, readiness, stop.clone());
         let sign_in = stop.run_until_cancelled(sign_in);
         futures::join!(accounts, roles, requests, sign_in);
@@ -177,7 +193,8 @@ fn account_secrets(
 
 async fn run_roles(
     controller: Controller<AwsRole>,
-    ctx: Arc<Context>,
+    shared: Arc<Context>,
+    counted: UnboundedReceiver<ObjectRef<AwsRole>>,
     readiness: Readiness,
     stop: CancellationToken,
 ) {
@@ -189,12 +206,17 @@ async fn run_roles(
         return;
     }
     let store = controller.store();
-    let accounts: Api<AwsAccount> = Api::all(ctx.client.clone());
+    let accounts: Api<AwsAccount> = Api::all(shared.client.clone());
+    let ctx = Arc::new(RoleContext {
+        shared,
+        written: parking_lot::Mutex::default(),
+    });
     let outcomes = controller
         .with_config(controller::Config::default().concurrency(8))
         .watches(accounts, watch_config(), move |account| {
             of_account(&store, &account.name_any())
         })
+        .reconcile_on(counted)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(role::reconcile, never_fails, ctx);
     drain(outcomes, |_| {}).await;

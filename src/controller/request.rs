@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
 
 use super::context::Context;
 use crate::api::{AwsCredentialRequest, Phase};
 use crate::observe;
 use crate::plan::admission::NamespaceView;
 use crate::plan::effect::{Effect, Fault, FaultClass, Outcome};
+use crate::plan::intent::has_finalizer;
 use crate::plan::secret::SecretView;
-use crate::plan::view::{AccountView, RoleView, Seen, View};
+use crate::plan::view::{AccountView, RoleHint, RoleView, Seen, Usage, View};
 use crate::plan::{self, Step, backoff};
 
 use super::desk::Folder;
@@ -45,9 +47,23 @@ pub async fn reconcile(
         account: AccountView::Unknown,
         namespace: NamespaceView::Unread,
         secret: SecretView::Unread,
+        role_hint: RoleHint::default(),
+        usage: Usage::default(),
         work,
     };
+    view.role_hint = role_hint(&view.request.spec.role_ref.name, &ctx);
+    let new_place = ctx.ledger.note(&view.request);
     let action = run(&mut view, &mut key, &ctx).await;
+    let role = view.request.spec.role_ref.name.clone();
+    let counted = if view.gone {
+        ctx.ledger.leave(&uid);
+        true
+    } else {
+        ctx.ledger.note(&view.request)
+    };
+    if counted || new_place {
+        ctx.notices.counted(&role);
+    }
     let work = view.work;
     if work.held.is_none() {
         key = None;
@@ -62,8 +78,12 @@ async fn run(
     ctx: &Context,
 ) -> Action {
     for _ in 0..MAX_STEPS {
-        if let Some(name) = view.account_name() {
-            view.account = ctx.accounts.view(&name);
+        if let Some((name, id)) = view.account_wanted() {
+            view.account = ctx.accounts.view(&name, id.as_deref());
+        }
+        if let (RoleView::Found(role), false) = (&view.role, has_finalizer(&view.request)) {
+            let account = &role.spec.account_ref.name;
+            view.usage = ctx.ledger.enter(&view.request, account);
         }
         let step = plan::next(view, Timestamp::now());
         let progress = match step {
@@ -103,8 +123,8 @@ async fn perform(
     key: &mut Option<crate::key_material::KeyMaterial>,
     ctx: &Context,
 ) -> Result<(), Fault> {
-    let account = view.account_name().unwrap_or_default();
-    let session = ctx.accounts.session(&account);
+    let (account, id) = view.account_wanted().unwrap_or_default();
+    let session = ctx.accounts.session(&account, id.as_deref());
     let outcome = ctx
         .hands
         .perform(effect, view, session.as_deref(), key)
@@ -133,7 +153,7 @@ fn note(effect: &Effect, outcome: &Outcome, view: &View, account: &str, ctx: &Co
                 FaultClass::BadCredentials | FaultClass::NoAnswer
             );
             if signed_out && !effect.on_kubernetes() {
-                ctx.suspects.name(account);
+                ctx.notices.suspect(account);
             }
         }
         Outcome::Secret(facts) => {
@@ -156,6 +176,21 @@ fn note(effect: &Effect, outcome: &Outcome, view: &View, account: &str, ctx: &Co
             ctx.metrics
                 .issued_after(Duration::try_from(took).unwrap_or_default());
         }
+    }
+}
+
+/// What the cache says of the role. A role that the cache has not is leaving
+/// only if the cache is complete, which it is before any request is looked at.
+fn role_hint(name: &str, ctx: &Context) -> RoleHint {
+    match ctx.roles.get(&ObjectRef::new(name)) {
+        Some(role) => RoleHint {
+            revoke_before: role.spec.revoke_before.as_ref().map(|t| t.0),
+            leaving: role.metadata.deletion_timestamp.is_some(),
+        },
+        None => RoleHint {
+            revoke_before: None,
+            leaving: true,
+        },
     }
 }
 

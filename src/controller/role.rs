@@ -1,34 +1,95 @@
-//! Roles: whether they can be served, told in their status.
+//! Roles: whether they can be served and how many leases they have, told in
+//! their status; and kept until the last lease is gone.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kube::Api;
 use kube::api::PostParams;
 use kube::runtime::controller::Action;
+use parking_lot::Mutex;
 
 use super::context::Context;
+use super::hold::hold;
+use super::ledger;
 use crate::act::FIELD_MANAGER;
 use crate::api::AwsRole;
 use crate::plan;
+use crate::plan::effect::Fault;
 
-/// When to try again after the API server did not take the status.
+/// When to try again after the API server did not take a write.
 const RETRY: Duration = Duration::from_secs(5);
+/// Least time between two writes of one role's status: a thousand leases that
+/// end together are a few writes, not a thousand.
+const PACE: Duration = Duration::from_secs(1);
+
+/// The role controller's own context.
+pub struct RoleContext {
+    /// What all controllers share.
+    pub shared: Arc<Context>,
+    /// When each role's status was last written, by name.
+    pub written: Mutex<HashMap<String, Instant>>,
+}
 
 /// Judges one role.
 ///
 /// # Errors
 /// None: failures are logged and counted here.
-pub async fn reconcile(role: Arc<AwsRole>, ctx: Arc<Context>) -> Result<Action, Infallible> {
-    let account = ctx.accounts.view(&role.spec.account_ref.name);
-    let status = plan::role::status(&role, &account, Timestamp::now());
-    if role.status.as_ref() == Some(&status) {
-        return Ok(Action::await_change());
+pub async fn reconcile(role: Arc<AwsRole>, ctx: Arc<RoleContext>) -> Result<Action, Infallible> {
+    let name = role.metadata.name.clone().unwrap_or_default();
+    let account = ctx.shared.accounts.view(&role.spec.account_ref.name, None);
+    let leases = leases(&name, &ctx.shared);
+    let status = plan::role::status(&role, &account, leases, Timestamp::now());
+    let news = role.status.as_ref() != Some(&status);
+    let last = ctx.written.lock().get(&name).copied();
+    let wait = last.and_then(|at| PACE.checked_sub(at.elapsed()));
+    if let (true, Some(wait)) = (news, wait) {
+        return Ok(Action::requeue(wait));
     }
-    let api: Api<AwsRole> = Api::all(ctx.client.clone());
-    let mut updated = (*role).clone();
+    let api: Api<AwsRole> = Api::all(ctx.shared.client.clone());
+    let mut done = Ok(());
+    if news {
+        ctx.written.lock().insert(name.clone(), Instant::now());
+        done = report(&api, &role, status, &ctx.shared).await;
+    }
+    if done.is_ok() && !news {
+        done = hold(&api, &ctx.shared.hands.calls, &role, leases > 0).await;
+    }
+    match done {
+        Ok(()) => {
+            ctx.shared.metrics.reconcile("role", "ok");
+            Ok(Action::await_change())
+        }
+        Err(fault) => {
+            tracing::info!(role = name, error = fault.message, "role not written");
+            ctx.shared.metrics.reconcile("role", "stalled");
+            Ok(Action::requeue(RETRY))
+        }
+    }
+}
+
+/// The larger of two counts: the ledger is exact and fills up after a start,
+/// the cache is complete and lags.
+fn leases(role: &str, ctx: &Context) -> usize {
+    let cached = ctx.requests.state();
+    let cached = cached
+        .iter()
+        .filter(|r| r.spec.role_ref.name == role && ledger::holds(r));
+    cached.count().max(ctx.ledger.of_role(role))
+}
+
+/// Writes the status; the event of that write brings the role back here, where
+/// the hold follows.
+async fn report(
+    api: &Api<AwsRole>,
+    role: &AwsRole,
+    status: crate::api::AwsRoleStatus,
+    ctx: &Context,
+) -> Result<(), Fault> {
+    let mut updated = role.clone();
     updated.status = Some(status);
     let params = PostParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
@@ -36,19 +97,5 @@ pub async fn reconcile(role: Arc<AwsRole>, ctx: Arc<Context>) -> Result<Action, 
     };
     let name = role.metadata.name.as_deref().unwrap_or_default();
     let call = api.replace_status(name, &params, &updated);
-    match ctx.hands.calls.make("report_role", call).await {
-        Ok(_) => {
-            ctx.metrics.reconcile("role", "ok");
-            Ok(Action::await_change())
-        }
-        Err(fault) => {
-            tracing::info!(
-                role = name,
-                error = fault.message,
-                "role status not written"
-            );
-            ctx.metrics.reconcile("role", "stalled");
-            Ok(Action::requeue(RETRY))
-        }
-    }
+    ctx.hands.calls.make("report_role", call).await.map(drop)
 }

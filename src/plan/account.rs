@@ -9,6 +9,9 @@ use crate::api::{AwsAccount, AwsAccountStatus, ConditionType, set_condition};
 
 /// Path under which users are made where the account names none.
 pub const DEFAULT_PATH: &str = "/keylease/";
+/// IAM users of ours in one account, where it names no limit. AWS allows 5,000
+/// in all by default.
+pub const DEFAULT_MAX_USERS: i32 = 4500;
 /// Region where neither the account nor the environment names one.
 pub const DEFAULT_REGION: &str = "us-east-1";
 /// How often a working sign-in is looked at again. One STS call an hour for
@@ -128,15 +131,18 @@ pub fn next_check(verdict: &AccountVerdict, failures: u32) -> SignedDuration {
 /// What decisions on requests need to know of an account that is signed in.
 pub fn facts(account: &AwsAccount, account_id: &str, arn: &str, region: &str) -> AccountFacts {
     let users = account.spec.iam_users.clone().unwrap_or_default();
+    let limits = account.spec.limits.clone().unwrap_or_default();
     AccountFacts {
         name: account.metadata.name.clone().unwrap_or_default(),
         account_id: account_id.to_owned(),
+        arn: arn.to_owned(),
         partition: arn.split(':').nth(1).unwrap_or("aws").to_owned(),
         region: region.to_owned(),
         path: users.path.unwrap_or_else(|| DEFAULT_PATH.to_owned()),
         boundary: users.permissions_boundary_arn,
         allow_role_boundary: users.allow_role_boundary.unwrap_or(false),
         tags: users.tags.into_iter().map(|(k, v)| (k, v.0)).collect(),
+        max_users: usize::try_from(limits.max_users.unwrap_or(DEFAULT_MAX_USERS)).unwrap_or(0),
     }
 }
 

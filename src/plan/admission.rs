@@ -3,22 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use jiff::SignedDuration;
 use kube::core::{Selector, SelectorExt};
 
 use super::intent::{Intent, Permission, user_name_of};
 use super::naming::{self, ClusterId};
 use super::policy;
 use super::reasons::{Reason, Verdict};
-use crate::api::{
-    AllowedNamespaces, AwsCredentialRequest, AwsRole, GoDuration, IamUser, format_duration,
-};
-
-/// The longest and the default lifetime where a role sets neither: 768h, as
-/// in Vault.
-pub const SYSTEM_MAX_TTL: SignedDuration = SignedDuration::from_hours(768);
-/// The shortest lifetime of a lease.
-pub const MIN_TTL: SignedDuration = SignedDuration::from_secs(1);
+use super::session_spec::{self, SessionSpec};
+use super::ttl;
+use super::view::Usage;
+use crate::api::{AllowedNamespaces, AwsCredentialRequest, AwsRole, IamUser, OnExpiry};
 
 /// What the operator knows of an account that it is signed in to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +21,8 @@ pub struct AccountFacts {
     pub name: String,
     /// The 12-digit account id.
     pub account_id: String,
+    /// Who the operator is there.
+    pub arn: String,
     /// The partition in ARNs: `aws`, `aws-cn`, `aws-us-gov`.
     pub partition: String,
     /// The region for issued Secrets.
@@ -39,6 +35,17 @@ pub struct AccountFacts {
     pub allow_role_boundary: bool,
     /// Tags for every user.
     pub tags: BTreeMap<String, String>,
+    /// How many users of ours there may be. 0: no limit.
+    pub max_users: usize,
+}
+
+impl AccountFacts {
+    /// Whether the operator signs in as an IAM user (or the root user), not as
+    /// a session of a role.
+    pub fn is_user(&self) -> bool {
+        let resource = self.arn.splitn(6, ':').nth(5).unwrap_or_default();
+        resource.starts_with("user/") || resource == "root"
+    }
 }
 
 /// Labels of the request's namespace, as far as they are needed.
@@ -50,11 +57,20 @@ pub enum NamespaceView {
     Labels(BTreeMap<String, String>),
 }
 
+/// What to make for a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Granted {
+    /// An IAM user with a key.
+    User(Intent),
+    /// A session.
+    Session(SessionSpec),
+}
+
 /// The outcome of [`admit`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admission {
     /// Serve it, like this.
-    Granted(Box<Intent>),
+    Granted(Box<Granted>),
     /// The role selects namespaces by label: read the namespace first.
     NeedsNamespace,
     /// Do not serve it, and say why.
@@ -68,9 +84,15 @@ pub fn admit(
     namespace: &NamespaceView,
     account: &AccountFacts,
     cluster: &ClusterId,
+    usage: &Usage,
 ) -> Admission {
-    match judge(request, role, namespace, account, cluster) {
-        Ok(intent) => Admission::Granted(Box::new(intent)),
+    let judged = judge(request, role, namespace, account, cluster);
+    let judged = judged.and_then(|granted| {
+        check_limits(request, role, account, &granted, usage)?;
+        Ok(granted)
+    });
+    match judged {
+        Ok(granted) => Admission::Granted(Box::new(granted)),
         Err(Denial::NeedsNamespace) => Admission::NeedsNamespace,
         Err(Denial::Refused(verdict)) => Admission::Refused(verdict),
     }
@@ -93,14 +115,22 @@ fn judge(
     namespace: &NamespaceView,
     account: &AccountFacts,
     cluster: &ClusterId,
-) -> Result<Intent, Denial> {
+) -> Result<Granted, Denial> {
     check_namespace(request, role, namespace)?;
-    let user = check_role(role)?;
-    let (ttl, max) = ttls(request, role)?;
+    check_role(role, account)?;
+    let ttls = ttl::of_request(request, role)?;
+    if request.spec.on_expiry == Some(OnExpiry::Rotate) {
+        ttl::overlap(request, ttls.ttl)?;
+    }
+    let issue = issue_mark(request);
+    if let Some(session) = session_spec::of(request, role, ttls, &issue)? {
+        return Ok(Granted::Session(session));
+    }
+    let user = role.spec.iam_user.clone().unwrap_or_default();
     let boundary = check_boundary(role, account)?;
     let generation = role.metadata.generation.unwrap_or_default();
     let role_uid = role.metadata.uid.as_deref().unwrap_or_default();
-    Ok(Intent {
+    Ok(Granted::User(Intent {
         uid: request.uid_str().to_owned(),
         attempt: Intent::of(request, cluster).map_or(1, |i| i.attempt + 1),
         account: account.name.clone(),
@@ -112,11 +142,68 @@ fn judge(
             user.path.as_deref().unwrap_or_default(),
         ),
         boundary,
-        permissions: permissions(user),
+        permissions: permissions(&user),
+        retired: Vec::new(),
+        replaces: None,
         role: format!("{role_uid}/{generation}"),
-        ttl_seconds: ttl.as_secs(),
-        max_ttl_seconds: max.as_secs(),
-    })
+        ttl_seconds: ttls.ttl.as_secs(),
+        max_ttl_seconds: ttls.max.as_secs(),
+    }))
+}
+
+/// Whether there is room for one more. A request that has its place already
+/// counts as none of the others.
+fn check_limits(
+    request: &AwsCredentialRequest,
+    role: &AwsRole,
+    account: &AccountFacts,
+    granted: &Granted,
+    usage: &Usage,
+) -> Result<(), Verdict> {
+    let limits = role.spec.limits.clone().unwrap_or_default();
+    let limit = |value: Option<i32>| usize::try_from(value.unwrap_or(0)).unwrap_or(0);
+    let name = role.metadata.name.as_deref().unwrap_or_default();
+    let namespace = request.namespace_name();
+    let users = match granted {
+        Granted::User(_) => account.max_users,
+        Granted::Session(_) => 0,
+    };
+    let all = [
+        (
+            limit(limits.max_leases),
+            usage.role_leases,
+            format!("role {name} (limits.maxLeases)"),
+        ),
+        (
+            limit(limits.max_leases_per_namespace),
+            usage.namespace_leases,
+            format!("role {name} in namespace {namespace} (limits.maxLeasesPerNamespace)"),
+        ),
+        (
+            users,
+            usage.account_users,
+            format!("AwsAccount {} (limits.maxUsers)", account.name),
+        ),
+    ];
+    match all
+        .into_iter()
+        .find(|(limit, used, _)| *limit > 0 && used >= limit)
+    {
+        None => Ok(()),
+        Some((limit, _, what)) => Err(Verdict::new(
+            Reason::QuotaExceeded,
+            format!("the limit of {limit} leases of {what} is reached; end others or raise it"),
+        )),
+    }
+}
+
+/// What differs from one issue of a request to the next.
+fn issue_mark(request: &AwsCredentialRequest) -> String {
+    let status = request.status.as_ref();
+    let lease = status.and_then(|s| s.lease.as_ref());
+    let failures = status.map_or(0, |s| s.failure_count());
+    let issued = lease.map(|l| l.issued_at.0.to_string()).unwrap_or_default();
+    format!("{issued}/{failures}")
 }
 
 fn check_namespace(
@@ -164,86 +251,38 @@ fn check_namespace(
     .into())
 }
 
-/// Checks what CEL cannot: the policy document is JSON. Returns the user part.
+/// Checks what CEL cannot: that documents are JSON, and that the account's own
+/// credentials can make this type.
 ///
 /// # Errors
 /// A verdict for the role's condition as well as the request's.
-pub fn check_role(role: &AwsRole) -> Result<&IamUser, Verdict> {
+pub fn check_role(role: &AwsRole, account: &AccountFacts) -> Result<(), Verdict> {
     let name = role.metadata.name.as_deref().unwrap_or_default();
-    let invalid = |message: String| Verdict::new(Reason::RoleInvalid, message);
-    let user = role.spec.iam_user.as_ref().ok_or_else(|| {
-        invalid(format!(
-            "role {name} has no credential type; set spec.iamUser"
-        ))
-    })?;
-    if let Some(document) = &user.policy_document {
-        policy::check_document(document)
-            .map_err(|e| invalid(format!("role {name}: iamUser.policyDocument {e}")))?;
+    let invalid = |message: String| Err(Verdict::new(Reason::RoleInvalid, message));
+    ttl::of_role(role)?;
+    check_boundary(role, account)?;
+    let spec = &role.spec;
+    if let Some(document) = spec
+        .iam_user
+        .as_ref()
+        .and_then(|u| u.policy_document.as_ref())
+        && let Err(error) = policy::check_document(document)
+    {
+        return invalid(format!("role {name}: iamUser.policyDocument {error}"));
     }
-    role_ttls(role)?;
-    Ok(user)
-}
-
-fn role_ttls(role: &AwsRole) -> Result<(SignedDuration, SignedDuration), Verdict> {
-    let name = role.metadata.name.as_deref().unwrap_or_default();
-    let ttl = role.spec.ttl.clone().unwrap_or_default();
-    let read = |field: &str, value: Option<GoDuration>| -> Result<Option<_>, Verdict> {
-        let Some(value) = value else { return Ok(None) };
-        let ttl = value.get().map_err(|e| {
-            Verdict::new(
-                Reason::RoleInvalid,
-                format!("role {name}: ttl.{field}: {e}"),
-            )
-        })?;
-        if (MIN_TTL..=SYSTEM_MAX_TTL).contains(&ttl) {
-            return Ok(Some(ttl));
-        }
-        Err(Verdict::new(
-            Reason::RoleInvalid,
-            format!("role {name}: ttl.{field} must lie between 1s and 768h"),
-        ))
-    };
-    let max = read("max", ttl.max)?.unwrap_or(SYSTEM_MAX_TTL);
-    let default = read("default", ttl.default)?.unwrap_or(max);
-    if default > max {
-        return Err(Verdict::new(
-            Reason::RoleInvalid,
-            format!("role {name}: ttl.default must not be longer than ttl.max"),
+    let needs_user_key = spec.federation_token.is_some() || spec.session_token.is_some();
+    if needs_user_key && !account.is_user() {
+        return invalid(format!(
+            "role {name}: AWS gives federation and session tokens only to the long-term key of an \
+             IAM user, and AwsAccount {} signs in as {}; use assumedRole, or an account with a \
+             user's key in credentials.secretRef",
+            account.name, account.arn
         ));
     }
-    Ok((default, max))
-}
-
-fn ttls(
-    request: &AwsCredentialRequest,
-    role: &AwsRole,
-) -> Result<(SignedDuration, SignedDuration), Verdict> {
-    let (default, max) = role_ttls(role)?;
-    let Some(wanted) = &request.spec.ttl else {
-        return Ok((default, max));
-    };
-    let ttl = wanted
-        .get()
-        .map_err(|e| Verdict::new(Reason::InvalidRequest, format!("spec.ttl: {e}")))?;
-    if ttl < MIN_TTL {
-        return Err(Verdict::new(
-            Reason::InvalidRequest,
-            "spec.ttl must be 1s or longer",
-        ));
+    if spec.static_user.is_some() {
+        return invalid(format!("role {name}: staticUser is not served yet"));
     }
-    if ttl > max {
-        return Err(Verdict::new(
-            Reason::TtlAboveMaximum,
-            format!(
-                "spec.ttl {} is longer than the maximum {} of role {}; ask for {} or less",
-                wanted.0,
-                format_duration(max),
-                role.metadata.name.as_deref().unwrap_or_default(),
-                format_duration(max)
-            ),
-        ));
-    }
-    Ok((ttl, max))
+    Ok(())
 }
 
 /// The boundary that users of this role get in this account.

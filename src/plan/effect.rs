@@ -4,12 +4,15 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::intent::{Intent, Permission};
 use super::lease::Term;
 use super::naming;
 use super::reasons::Reason;
 use super::secret::SecretFacts;
-use crate::api::{AwsCredentialRequest, AwsCredentialRequestStatus};
+use super::session_spec::SessionSpec;
+use crate::api::{AwsCredentialRequest, AwsCredentialRequestStatus, Workload};
 
 /// One change to the world: one call that writes (or, for
 /// [`Effect::TakeInventory`], the reads that precede deletes).
@@ -23,6 +26,8 @@ pub enum Effect {
     /// Write the Secret with the proven key: create it, or replace the one of
     /// ours that was read.
     PublishSecret(Term),
+    /// Write a new end of the lease into our Secret, without touching the key.
+    AmendSecret(Amendment),
     /// Delete our Secret: this object in this state, no other of its name.
     DeleteSecret(SecretFacts),
     /// Take finalizer and intent off the request.
@@ -30,6 +35,14 @@ pub enum Effect {
     /// Write the status, then tell it as an event.
     Report(Box<Report>),
 
+    /// Roll a workload, marked with the key that it is rolled for: the same
+    /// mark twice rolls once.
+    Restart(Workload, String),
+    /// Delete the request itself, long after its end.
+    DeleteRequest,
+
+    /// Ask STS for a session.
+    IssueSession(Box<SessionSpec>),
     /// Make the IAM user, with path, tags and boundary in the same call.
     CreateUser,
     /// Find out whether the user of our name is ours.
@@ -49,6 +62,17 @@ pub enum Effect {
     Clear(Attachment),
     /// Delete the user. One that is gone already is success.
     DeleteUser,
+}
+
+/// A new end of a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Amendment {
+    /// The Secret that is amended, in the state that was read.
+    pub secret: SecretFacts,
+    /// The lease as it is to be.
+    pub term: Term,
+    /// The renewal that is served by it.
+    pub renewed_for: Timestamp,
 }
 
 /// A status to write, and the event that goes with it.
@@ -119,6 +143,8 @@ pub enum Outcome {
     Keys(Vec<String>),
     /// A new key exists, and its secret is in our hands.
     KeyCreated(String),
+    /// A session exists, its secret is in our hands, and it ends then.
+    SessionIssued(String, Timestamp),
     /// Whether AWS knows the new key as our user's.
     Proof(bool),
     /// Everything found on the user; `None` when there is no such user.
@@ -134,6 +160,9 @@ pub enum Owner {
     Nobody,
     /// Path, boundary and all our tags match.
     Ours,
+    /// All our tags match, so it is ours to remove; the text says what else
+    /// does not, so it is not to be handed out.
+    Altered(String),
     /// Something does not match; the text says what.
     Foreign(String),
 }
@@ -176,6 +205,14 @@ pub enum FaultClass {
 }
 
 impl FaultClass {
+    /// Whether the same call may succeed a little later.
+    pub fn may_pass(self) -> bool {
+        matches!(
+            self,
+            Self::NoAnswer | Self::Unavailable | Self::Throttled | Self::Stale
+        )
+    }
+
     /// The class as metric labels carry it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -202,9 +239,12 @@ impl Effect {
             Self::Begin(_)
                 | Self::CheckSecret
                 | Self::PublishSecret(_)
+                | Self::AmendSecret(_)
                 | Self::DeleteSecret(_)
                 | Self::Release
                 | Self::Report(_)
+                | Self::Restart(..)
+                | Self::DeleteRequest
         )
     }
 
@@ -214,6 +254,10 @@ impl Effect {
             Self::Begin(_) => "begin",
             Self::CheckSecret => "check_secret",
             Self::PublishSecret(_) => "publish_secret",
+            Self::AmendSecret(_) => "amend_secret",
+            Self::Restart(..) => "restart_workload",
+            Self::DeleteRequest => "delete_request",
+            Self::IssueSession(_) => "issue_session",
             Self::DeleteSecret(_) => "delete_secret",
             Self::Release => "release",
             Self::Report(_) => "report",

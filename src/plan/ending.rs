@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::effect::{Attachment, Effect};
 use super::intent::{self, Intent};
 use super::issue::moved;
-use super::reasons::Verdict;
+use super::reasons::{Reason, Verdict};
 use super::secret::SecretView;
 use super::view::{AccountView, View};
 use super::work::{KeysFact, SETTLE, UserFact};
@@ -17,6 +17,10 @@ use super::{Look, Step, status};
 pub(super) enum Ending {
     /// The lease ran out.
     Expired,
+    /// The role revoked it.
+    Revoked,
+    /// The lease ran out or was revoked, and another is to follow.
+    Lapsed,
     /// The request is being deleted.
     Deleted,
     /// The request's object vanished although our finalizer was on it.
@@ -37,18 +41,13 @@ pub(super) fn next(view: &View, ending: Ending, now: Timestamp) -> Step {
     if untouched(view) {
         return finish(view, ending, now);
     }
-    match &view.account {
-        AccountView::Ready(account) if account.account_id == intent.account_id => {}
-        AccountView::Ready(account) => {
-            return blocked(view, &moved(&intent, &account.account_id), now);
-        }
-        AccountView::NotReady(verdict) => return blocked(view, verdict, now),
-        AccountView::Unknown => return Step::Look(Look::Role),
+    if let Err(verdict) = reachable(view, &intent) {
+        return blocked(view, &verdict, now);
     }
     if view.work.user == UserFact::Gone && view.work.held.is_none() {
         return finish(view, ending, now);
     }
-    let Some(present) = present(view, &intent) else {
+    let Some(present) = present(view) else {
         return match view.work.user {
             UserFact::Unknown => inspect(view, now),
             UserFact::Taken => Step::Do(Effect::InspectUser),
@@ -72,6 +71,29 @@ pub(super) fn next(view: &View, ending: Ending, now: Timestamp) -> Step {
     }
 }
 
+/// Whether the account in which the user was made can be reached.
+fn reachable(view: &View, intent: &Intent) -> Result<(), Verdict> {
+    match &view.account {
+        AccountView::Ready(account) if account.account_id == intent.account_id => Ok(()),
+        AccountView::Ready(account) => Err(moved(intent, &account.account_id)),
+        AccountView::NotReady(verdict) => Err(verdict.clone()),
+        AccountView::Unknown => Err(Verdict::new(
+            Reason::AccountNotReady,
+            "the account was not looked at yet",
+        )),
+    }
+}
+
+/// An effect on a user that lives on: as soon as its account can be reached.
+pub(super) fn when_reachable(view: &View, effect: Effect, now: Timestamp) -> Step {
+    let reachable = view.intent().is_some_and(|i| reachable(view, &i).is_ok());
+    if reachable {
+        Step::Do(effect)
+    } else {
+        Step::Wait(now.checked_add(SECOND_LOOK).unwrap_or(now))
+    }
+}
+
 /// A user whose making had no answer, or that a former process may have asked
 /// for a moment ago, is looked for only when IAM's readers have settled: a
 /// "no such user" that comes too early would leave it behind.
@@ -92,7 +114,7 @@ fn untouched(view: &View) -> bool {
 
 /// Everything that is known to be on the user, keys first. `None` where it is
 /// not known and has to be looked at.
-fn present(view: &View, intent: &Intent) -> Option<Vec<Attachment>> {
+fn present(view: &View) -> Option<Vec<Attachment>> {
     let work = &view.work;
     let mut all: Vec<Attachment> = match (&work.inventory, view.live()) {
         (Some(found), _) => found.clone(),
@@ -100,8 +122,10 @@ fn present(view: &View, intent: &Intent) -> Option<Vec<Attachment>> {
         // Served in peace, then looked at by nobody: what the intent says.
         (None, Some((_, credential))) if work.user == UserFact::Unknown => {
             let key = Attachment::Key(credential.access_key_id.clone());
-            let permissions = intent.permissions.iter().map(Attachment::from);
-            std::iter::once(key).chain(permissions).collect()
+            let permissions = view.permissions_on_user();
+            std::iter::once(key)
+                .chain(permissions.iter().map(Attachment::from))
+                .collect()
         }
         (None, _) => return None,
     };
@@ -111,6 +135,8 @@ fn present(view: &View, intent: &Intent) -> Option<Vec<Attachment>> {
     }
     if let (true, Some((_, credential))) = (work.inventory.is_none(), view.live()) {
         all.push(Attachment::Key(credential.access_key_id.clone()));
+        let previous = view.previous();
+        all.extend(previous.map(|p| Attachment::Key(p.access_key_id.clone())));
     }
     all.sort();
     all.dedup();
@@ -139,6 +165,9 @@ fn finish(view: &View, ending: Ending, now: Timestamp) -> Step {
         Ending::Gone => Step::Rest,
         Ending::Deleted => Step::Do(Effect::Release),
         Ending::Expired => Step::Do(status::expired(view, now)),
+        Ending::Revoked => Step::Do(status::revoked(view, now)),
+        Ending::Lapsed if finalizer => Step::Do(Effect::Release),
+        Ending::Lapsed => Step::Do(status::lapsed(view, now)),
         Ending::Abandoned if finalizer => Step::Do(Effect::Release),
         Ending::Abandoned => match &view.work.abandon {
             Some(verdict) => Step::Do(status::attempt_failed(view, verdict, now)),

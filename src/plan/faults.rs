@@ -4,6 +4,7 @@
 use super::effect::{Effect, Fault, FaultClass};
 use super::intent::Permission;
 use super::reasons::{Reason, Verdict};
+use super::session_spec::SessionCall;
 
 /// The judgement on a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,7 +111,15 @@ fn describe(effect: &Effect) -> String {
         Effect::Begin(_) | Effect::Release | Effect::Report(_) => "writing the request".into(),
         Effect::CheckSecret => "the API server would not take the Secret".into(),
         Effect::PublishSecret(_) => "writing the Secret".into(),
+        Effect::AmendSecret(_) => "renewing the Secret".into(),
         Effect::DeleteSecret(_) => "deleting the Secret".into(),
+        Effect::Restart(workload, _) => format!("rolling {:?} {}", workload.kind, workload.name),
+        Effect::DeleteRequest => "deleting the request".into(),
+        Effect::IssueSession(spec) => match &spec.call {
+            SessionCall::AssumeRole { role_arn, .. } => format!("AssumeRole {role_arn}"),
+            SessionCall::FederationToken { .. } => "GetFederationToken".into(),
+            SessionCall::SessionToken => "GetSessionToken".into(),
+        },
         Effect::CreateUser => "CreateUser".into(),
         Effect::InspectUser => "GetUser".into(),
         Effect::Grant(Permission::ManagedPolicy(arn)) => format!("AttachUserPolicy {arn}"),

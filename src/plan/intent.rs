@@ -3,11 +3,12 @@
 //! comes after a crash knows where to look and what to remove.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::naming::{self, ClusterId};
-use crate::api::AwsCredentialRequest;
+use crate::api::{AwsCredentialRequest, Credential};
 
 /// Annotation on the request that holds the intent as JSON.
 pub const INTENT_ANNOTATION: &str = "keylease.dev/intent";
@@ -37,6 +38,14 @@ pub struct Intent {
     /// What is attached to the user.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub permissions: Vec<Permission>,
+    /// What a former role attached and this one does not: taken off once the
+    /// new key is in the Secret.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retired: Vec<Permission>,
+    /// The id of the key that is being replaced, in a rotation. As long as the
+    /// status still shows it, the rotation is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
     /// Uid and generation of the role it was read from, as `uid/generation`.
     pub role: String,
     /// Length of the lease in seconds.
@@ -58,7 +67,98 @@ pub enum Permission {
     Group(String),
 }
 
+/// The text of the inline policy in [`Permission`]'s written form.
+const INLINE: &str = "inline";
+/// The begin of a group in [`Permission`]'s written form.
+const GROUP: &str = "group/";
+
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ManagedPolicy(arn) => f.write_str(arn),
+            Self::InlinePolicy => f.write_str(INLINE),
+            Self::Group(name) => write!(f, "{GROUP}{name}"),
+        }
+    }
+}
+
+impl From<&str> for Permission {
+    /// Reads what `Display` wrote.
+    fn from(text: &str) -> Self {
+        match (text, text.strip_prefix(GROUP)) {
+            (INLINE, _) => Self::InlinePolicy,
+            (_, Some(name)) => Self::Group(name.to_owned()),
+            (arn, None) => Self::ManagedPolicy(arn.to_owned()),
+        }
+    }
+}
+
 impl Intent {
+    /// Whether both make the same user, for as long. Whoever may edit a
+    /// request may edit its annotation too, so an intent that this process did
+    /// not write itself is believed only if the role, read anew, would lead to
+    /// the same.
+    pub fn makes_the_same(&self, other: &Self) -> bool {
+        self.user_name == other.user_name
+            && self.account_id == other.account_id
+            && self.path == other.path
+            && self.boundary == other.boundary
+            && self.gives_the_same(other)
+    }
+
+    /// Whether both give the same permissions, for as long.
+    pub fn gives_the_same(&self, other: &Self) -> bool {
+        self.permissions == other.permissions
+            && self.ttl_seconds == other.ttl_seconds
+            && self.max_ttl_seconds == other.max_ttl_seconds
+    }
+
+    /// What can be said of a live user whose annotation is gone or was made
+    /// unreadable: the status is not theirs to edit.
+    fn rebuilt(request: &AwsCredentialRequest, credential: &Credential) -> Self {
+        let arn = credential.arn.clone().unwrap_or_default();
+        let resource = arn.split_once(":user").map(|(_, path)| path);
+        let path = resource.and_then(|r| r.rfind('/').map(|end| r[..=end].to_owned()));
+        Self {
+            uid: request.uid_str().to_owned(),
+            attempt: 0,
+            account: String::new(),
+            account_id: credential.account_id.clone(),
+            user_name: credential.user_name.clone().unwrap_or_default(),
+            path: path.unwrap_or_else(|| "/".to_owned()),
+            boundary: None,
+            permissions: credential
+                .permissions
+                .iter()
+                .map(|p| p.as_str().into())
+                .collect(),
+            retired: Vec::new(),
+            replaces: None,
+            role: String::new(),
+            ttl_seconds: 0,
+            max_ttl_seconds: 0,
+        }
+    }
+
+    /// The intent of a request with a live IAM user of its own: the account is
+    /// the one in the status, whatever the annotation says.
+    pub fn of_live(
+        request: &AwsCredentialRequest,
+        cluster: &ClusterId,
+        credential: &Credential,
+    ) -> Option<Self> {
+        let own = user_name_of(request, cluster);
+        if credential.user_name.as_ref() != Some(&own) {
+            return None;
+        }
+        let rebuilt = || Self::rebuilt(request, credential);
+        let written = Self::of(request, cluster).unwrap_or_else(rebuilt);
+        Some(Self {
+            account_id: credential.account_id.clone(),
+            ..written
+        })
+    }
+
     /// Reads the intent of this very request. `None` when there is none, when
     /// it cannot be read, or when it was written for another object or names
     /// another user than this request's own: the annotation is editable by

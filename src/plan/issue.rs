@@ -1,60 +1,128 @@
 //! From nothing to a Secret with a key that works.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 
-use super::admission::{self, Admission};
+use super::admission::{self, Admission, Granted};
 use super::effect::{Attachment, Effect};
 use super::intent::{Intent, Permission};
-use super::lease::Term;
+use super::lease::{Term, truncate};
 use super::reasons::{Reason, Verdict};
 use super::secret::{self, SecretView};
 use super::view::{AccountView, RoleView, View};
 use super::work::{Held, KeysFact, SETTLE, SecretGate, UserFact};
-use super::{Look, Step, status};
+use super::{Look, Step, session, status, ttl};
 
 /// When to look again at what waits for another object, should its watch event
 /// be missed.
 const SECOND_LOOK: SignedDuration = SignedDuration::from_mins(5);
 
-/// The next step for a request that is to have a credential.
+/// What stops a request short of being served.
+pub(super) enum Halt {
+    /// Something has to be read first.
+    Look(Look),
+    /// It waits for something that may come by itself.
+    Waits(Verdict),
+    /// It is not to be served as things are.
+    Refused(Verdict),
+}
+
+/// The next step for a request that is to have a credential, or another one.
 pub(super) fn next(view: &View, now: Timestamp) -> Step {
-    match view.intent() {
-        None => begin(view, now),
-        Some(intent) => build(view, &intent, now),
+    let rotates = view.live().is_some() && !view.rotating() && secret_stands(view);
+    let granted = match (view.trusted_intent(), view.intent()) {
+        (Some(intent), _) if !rotates => return build(view, &intent, now),
+        (_, written) => match (admitted(view), written) {
+            (Ok(granted), written) => (granted, written),
+            (Err(Halt::Look(look)), _) => return Step::Look(look),
+            // Half-made things are not left behind on a refusal; but a live
+            // lease runs on to its end.
+            (Err(Halt::Refused(verdict)), Some(_)) if view.live().is_none() => {
+                return Step::TakeBack(verdict);
+            }
+            (Err(Halt::Refused(verdict) | Halt::Waits(verdict)), _) => {
+                return refuse(view, &verdict, now);
+            }
+        },
+    };
+    match granted {
+        (Granted::Session(spec), None) => session::issue(view, &spec, now),
+        (Granted::User(new), None) => Step::Do(Effect::Begin(Box::new(new))),
+        // The Secret is there and a new key is due: that is a rotation, and
+        // the intent has to say so before there are two keys. One that was
+        // begun by a former process goes on if the role still says the same.
+        (Granted::User(new), Some(old)) if rotates => rotate(view, &old, new),
+        (Granted::User(new), Some(old)) if view.live().is_some() => {
+            if old.gives_the_same(&new) {
+                build(view, &old, now)
+            } else {
+                rotate(view, &old, new)
+            }
+        }
+        (Granted::User(new), Some(old)) if old.makes_the_same(&new) => build(view, &old, now),
+        (_, Some(_)) => Step::TakeBack(Verdict::new(
+            Reason::RoleInvalid,
+            "the AwsRole or the request's intent was changed while the credential was being made; \
+             it is made anew",
+        )),
     }
 }
 
-/// Nothing is in AWS. May the request be served, and by which intent?
-fn begin(view: &View, now: Timestamp) -> Step {
+fn secret_stands(view: &View) -> bool {
+    let shown = view.live().map(|(_, c)| c.access_key_id.as_str());
+    matches!(&view.secret, SecretView::Ours(facts) if shown.is_some_and(|id| facts.holds(id)))
+}
+
+/// The intent of a rotation: the same user with what the role says today. What
+/// it no longer says stays on the user until the new key is in the Secret.
+fn rotate(view: &View, old: &Intent, new: Intent) -> Step {
+    let was = view.permissions_on_user().into_iter();
+    let retired: BTreeSet<_> = was.filter(|p| !new.permissions.contains(p)).collect();
+    let replaces = view.live().map(|(_, c)| c.access_key_id.clone());
+    Step::Do(Effect::Begin(Box::new(Intent {
+        attempt: old.attempt.saturating_add(1),
+        // The user is what it is: made once, in one account, on one path.
+        account: old.account.clone(),
+        account_id: old.account_id.clone(),
+        path: old.path.clone(),
+        boundary: old.boundary.clone(),
+        retired: retired.into_iter().collect(),
+        replaces,
+        ..new
+    })))
+}
+
+/// May the request be served, and with what?
+pub(super) fn admitted(view: &View) -> Result<Granted, Halt> {
     let role = match &view.role {
-        RoleView::Unread => return Step::Look(Look::Role),
+        RoleView::Unread => return Err(Halt::Look(Look::Role)),
         RoleView::Absent => {
             let name = &view.request.spec.role_ref.name;
-            return refuse(
-                view,
-                &Verdict::new(
-                    Reason::RoleNotFound,
-                    format!(
-                        "there is no AwsRole {name}; create it or name another in a new request"
-                    ),
-                ),
-                now,
-            );
+            let message =
+                format!("there is no AwsRole {name}; create it or name another in a new request");
+            return Err(Halt::Refused(Verdict::new(Reason::RoleNotFound, message)));
         }
         RoleView::Found(role) => role,
     };
-    if let Err(verdict) = secret::check_template(&view.request) {
-        return refuse(view, &verdict, now);
-    }
+    secret::check_template(&view.request).map_err(Halt::Refused)?;
     let account = match &view.account {
         AccountView::Ready(account) => account,
-        AccountView::NotReady(verdict) => return refuse(view, verdict, now),
-        AccountView::Unknown => return Step::Look(Look::Role),
+        AccountView::NotReady(verdict) => return Err(Halt::Waits(verdict.clone())),
+        AccountView::Unknown => return Err(Halt::Look(Look::Role)),
     };
-    match admission::admit(&view.request, role, &view.namespace, account, &view.cluster) {
-        Admission::Granted(intent) => Step::Do(Effect::Begin(intent)),
-        Admission::NeedsNamespace => Step::Look(Look::Namespace),
-        Admission::Refused(verdict) => refuse(view, &verdict, now),
+    let admission = admission::admit(
+        &view.request,
+        role,
+        &view.namespace,
+        account,
+        &view.cluster,
+        &view.usage,
+    );
+    match admission {
+        Admission::Granted(granted) => Ok(*granted),
+        Admission::NeedsNamespace => Err(Halt::Look(Look::Namespace)),
+        Admission::Refused(verdict) => Err(Halt::Refused(verdict)),
     }
 }
 
@@ -143,26 +211,28 @@ fn key(view: &View, intent: &Intent, now: Timestamp) -> Step {
         KeysFact::Unlisted => return Step::Do(Effect::ListKeys),
         KeysFact::Known(others) => others,
     };
-    // A Secret that holds a key which AWS holds too: it was written before
-    // (the answer was lost, or the process died), and the lease is the one
-    // that it names. A key in hand beside it is one too many.
+    // In a rotation the key that is replaced works on, and the Secret holds it
+    // until the new one is written.
+    let replaced = view.rotating().then(|| intent.replaces.clone()).flatten();
+    let keeps = |id: &String| replaced.as_ref() == Some(id);
+    // A Secret that holds another key which AWS holds too: it was written
+    // before (the answer was lost, or the process died), and the lease is the
+    // one that it names. A key in hand beside it is one too many.
     if let SecretView::Ours(facts) = &view.secret
         && let Some((id, term)) = &facts.key
+        && !keeps(id)
     {
         let in_hand = work.held.as_ref().is_some_and(|h| h.id == *id);
-        if in_hand {
-            return Step::Do(status::issued(view, intent, id, term, now));
-        }
-        if others.contains(id) {
-            let stray = others.iter().find(|k| *k != id).cloned();
-            let stray = stray.or_else(|| work.held.as_ref().map(|h| h.id.clone()));
-            return Step::Do(match stray {
-                Some(stray) => Effect::Clear(Attachment::Key(stray)),
-                None => status::issued(view, intent, id, term, now),
-            });
+        if in_hand || others.contains(id) {
+            let stray = others.iter().find(|k| *k != id && !keeps(k)).cloned();
+            let held = work.held.as_ref().map(|h| h.id.clone());
+            return match stray.or_else(|| held.filter(|h| h != id)) {
+                Some(stray) => Step::Do(Effect::Clear(Attachment::Key(stray))),
+                None => finish(view, intent, id, term, now),
+            };
         }
     }
-    if let Some(stray) = others.first() {
+    if let Some(stray) = others.iter().find(|k| !keeps(k)) {
         return Step::Do(Effect::Clear(Attachment::Key(stray.clone())));
     }
     let Some(held) = &work.held else {
@@ -174,15 +244,73 @@ fn key(view: &View, intent: &Intent, now: Timestamp) -> Step {
     prove(view, held, now)
 }
 
-/// A lease that lost its Secret keeps its end; a new one begins now.
+/// The new key is in the Secret: roll who uses it, take off what the role no
+/// longer says, and tell.
+fn finish(view: &View, intent: &Intent, id: &str, term: &Term, now: Timestamp) -> Step {
+    let all = view.permissions_on_user();
+    let retired = all.iter().filter(|p| !intent.permissions.contains(p));
+    let mut retired = retired
+        .map(Attachment::from)
+        .filter(|a| !view.work.cleared.contains(a));
+    let overlap = SignedDuration::from_secs(intent.ttl_seconds);
+    let overlap = ttl::overlap(&view.request, overlap).unwrap_or_default();
+    published(view, id, || match (&intent.replaces, retired.next()) {
+        (_, Some(attachment)) => Effect::Clear(attachment),
+        (Some(old), None)
+            if view.rotating()
+                && overlap.is_zero()
+                && !view.work.cleared.contains(&Attachment::Key(old.clone())) =>
+        {
+            Effect::Clear(Attachment::Key(old.clone()))
+        }
+        (_, None) => status::issued(
+            view,
+            intent,
+            id,
+            &believable(term, intent, now),
+            overlap,
+            now,
+        ),
+    })
+}
+
+/// The lease as the Secret's annotations tell it, cut to what the intent allows:
+/// whoever may edit Secrets may edit those.
+fn believable(term: &Term, intent: &Intent, now: Timestamp) -> Term {
+    let latest = Term::starting(now, intent);
+    Term {
+        issued_at: term.issued_at.min(latest.issued_at),
+        expires_at: term.expires_at.min(latest.expires_at),
+        max_expires_at: term.max_expires_at.min(latest.max_expires_at),
+    }
+}
+
+/// The Secret holds a new key. Workloads are rolled first, if the key follows
+/// another: a status that tells of the new key means that they were.
+pub(super) fn published(view: &View, key_id: &str, then: impl FnOnce() -> Effect) -> Step {
+    let changed = view.live().is_some();
+    let restarted = &view.work.restarted;
+    let mut due = view.request.spec.restart.iter();
+    match due.find(|w| changed && !restarted.contains(w)) {
+        Some(workload) => Step::Do(Effect::Restart(workload.clone(), key_id.to_owned())),
+        None => Step::Do(then()),
+    }
+}
+
+/// A lease that lost its Secret keeps its end, and so does one that was given
+/// another key by hand; a rotation at its end begins a new one.
 fn term(view: &View, intent: &Intent, now: Timestamp) -> Term {
     match view.live() {
-        Some((lease, _)) => Term {
-            issued_at: lease.issued_at.0,
+        Some((lease, _)) if !(view.rotating() && view.rotates()) => Term {
+            issued_at: if view.rotating() {
+                truncate(now)
+            } else {
+                lease.issued_at.0
+            },
             expires_at: lease.expires_at.0,
             max_expires_at: lease.max_expires_at.0,
         },
-        None => Term::starting(now, intent),
+        _ => Term::starting(now, intent),
     }
 }
 
@@ -202,7 +330,7 @@ fn prove(view: &View, held: &Held, now: Timestamp) -> Step {
 }
 
 /// Says why the request has to wait, once, and waits.
-fn refuse(view: &View, verdict: &Verdict, now: Timestamp) -> Step {
+pub(super) fn refuse(view: &View, verdict: &Verdict, now: Timestamp) -> Step {
     match status::refused(view, verdict, now) {
         Some(report) => Step::Do(report),
         None => Step::Wait(now.checked_add(SECOND_LOOK).unwrap_or(now)),

@@ -11,18 +11,22 @@ mod faults;
 pub mod intent;
 mod issue;
 pub mod lease;
+mod live;
 pub mod naming;
 pub mod ownership;
 mod policy;
 pub mod reasons;
 pub mod role;
 pub mod secret;
+mod session;
+pub mod session_spec;
 mod status;
+pub mod ttl;
 pub mod view;
 pub mod work;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use jiff::Timestamp;
 
@@ -30,8 +34,7 @@ use crate::api::Phase;
 use effect::Effect;
 use ending::Ending;
 use reasons::Verdict;
-use secret::SecretView;
-use view::{SecretHint, Seen, View};
+use view::{Seen, View};
 
 /// What to do next for a request.
 ///
@@ -88,7 +91,7 @@ pub fn next(view: &View, now: Timestamp) -> Step {
         return Step::Rest;
     }
     // Whatever is under way goes on from what is true, not from the cache.
-    let resting = is_resting(view, now);
+    let resting = live::is_resting(view, now);
     let look = match view.seen {
         Seen::Direct => false,
         Seen::Stale => true,
@@ -103,7 +106,15 @@ pub fn next(view: &View, now: Timestamp) -> Step {
     if let Some(at) = backoff::retry_at(request)
         && now < at
     {
-        return Step::Wait(at);
+        // What failed was the making of a key: that holds up no ending.
+        let end = match (view.phase(), view.live()) {
+            (Some(Phase::Revoking), _) | (_, None) => None,
+            (_, Some((lease, _))) => Some(lease.expires_at.0),
+        };
+        match end {
+            Some(end) if now >= end || view.work.abandon.is_some() => {}
+            end => return Step::Wait(end.map_or(at, |end| end.min(at))),
+        }
     }
     if deleting {
         return ending::next(view, Ending::Deleted, now);
@@ -111,45 +122,9 @@ pub fn next(view: &View, now: Timestamp) -> Step {
     if view.work.abandon.is_some() {
         return ending::next(view, Ending::Abandoned, now);
     }
-    if view.phase() == Some(Phase::Expired) {
-        return if finalizer {
-            Step::Do(Effect::Release)
-        } else {
-            Step::Rest
-        };
+    match (view.phase(), view.live()) {
+        (Some(Phase::Expired | Phase::Revoked), _) => live::after_the_end(view, now),
+        (_, Some((lease, credential))) => live::next(view, lease, credential, now),
+        (_, None) => issue::next(view, now),
     }
-    match view.live() {
-        Some((lease, _)) if now >= lease.expires_at.0 => ending::next(view, Ending::Expired, now),
-        Some((lease, credential)) => {
-            if resting {
-                return Step::Wait(lease.expires_at.0);
-            }
-            match &view.secret {
-                SecretView::Unread => Step::Look(Look::Secret),
-                SecretView::Ours(facts) if facts.holds(&credential.access_key_id) => {
-                    Step::Wait(lease.expires_at.0)
-                }
-                SecretView::Foreign => Step::TakeBack(issue::conflict(view)),
-                _ => issue::next(view, now),
-            }
-        }
-        None => issue::next(view, now),
-    }
-}
-
-/// Whether the request is served and nothing hints at a change: the one state
-/// that is left on the word of the watches, so that an idle lease costs
-/// nothing.
-fn is_resting(view: &View, now: Timestamp) -> bool {
-    let Some((lease, credential)) = view.live() else {
-        return false;
-    };
-    let deleting = view.request.metadata.deletion_timestamp.is_some();
-    let secret_stands = match &view.hint {
-        SecretHint::Holds(key) => key.as_deref() == Some(credential.access_key_id.as_str()),
-        SecretHint::Missing | SecretHint::Unsynced => false,
-    };
-    let work = &view.work;
-    let idle = work.held.is_none() && work.failure.is_none() && work.abandon.is_none();
-    !deleting && secret_stands && idle && now < lease.expires_at.0
 }

@@ -33,7 +33,8 @@ pub fn user_tags(
     tags
 }
 
-fn fill(template: &str, request: &AwsCredentialRequest) -> String {
+/// A tag value with `{{namespace}}`, `{{request}}` and `{{role}}` filled in.
+pub fn fill(template: &str, request: &AwsCredentialRequest) -> String {
     let name = request.metadata.name.as_deref().unwrap_or_default();
     template
         .replace("{{namespace}}", request.namespace_name())
@@ -55,25 +56,25 @@ pub struct UserFacts {
     pub tags: BTreeMap<String, String>,
 }
 
-/// Judges a user of our name. It is ours only if path, boundary and all our
-/// identity tags match: anything less may be somebody else's, or ours with its
-/// boundary taken off.
+/// Judges a user of our name. The tags tell whose it is: they name the cluster
+/// and the request by uid, and nobody sets them but who may tag users in AWS.
+/// Path and boundary tell whether it is as we made it.
 pub fn judge(
     user: &UserFacts,
     intent: &Intent,
     request: &AwsCredentialRequest,
     cluster: &ClusterId,
 ) -> Owner {
-    if user.path != intent.path {
-        return Owner::Foreign(format!("its path is {}, not {}", user.path, intent.path));
-    }
-    if user.boundary != intent.boundary {
-        return Owner::Foreign("its permissions boundary is another".to_owned());
-    }
     for (key, value) in identity_tags(request, cluster) {
         if user.tags.get(&key) != Some(&value) {
             return Owner::Foreign(format!("its tag {key} is not {value}"));
         }
+    }
+    if user.path != intent.path {
+        return Owner::Altered(format!("its path is {}, not {}", user.path, intent.path));
+    }
+    if user.boundary != intent.boundary {
+        return Owner::Altered("its permissions boundary is another".to_owned());
     }
     Owner::Ours
 }

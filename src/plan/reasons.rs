@@ -16,6 +16,16 @@ pub enum Reason {
     Revoking,
     /// The lease ended and AWS holds nothing of it any more.
     Expired,
+    /// The lease was revoked and AWS holds nothing of it any more.
+    Revoked,
+    /// The lease was given a later end.
+    Renewed,
+    /// The lease cannot be given a later end.
+    RenewalRefused,
+    /// The Secret holds a new key.
+    Rotated,
+    /// The key before the present one is gone.
+    PreviousKeyRemoved,
 
     /// The role does not exist.
     RoleNotFound,
@@ -26,6 +36,8 @@ pub enum Reason {
     /// The operator cannot sign in to the account.
     AccountNotReady,
 
+    /// A limit of the role or the account is reached.
+    QuotaExceeded,
     /// The role does not allow the request's namespace.
     NamespaceNotAllowed,
     /// The request asks for a longer life than the role allows.
@@ -64,10 +76,16 @@ impl Reason {
             Self::Proving => "Proving",
             Self::Revoking => "Revoking",
             Self::Expired => "Expired",
+            Self::Revoked => "Revoked",
+            Self::Renewed => "Renewed",
+            Self::RenewalRefused => "RenewalRefused",
+            Self::Rotated => "Rotated",
+            Self::PreviousKeyRemoved => "PreviousKeyRemoved",
             Self::RoleNotFound => "RoleNotFound",
             Self::RoleInvalid => "RoleInvalid",
             Self::AccountNotFound => "AccountNotFound",
             Self::AccountNotReady => "AccountNotReady",
+            Self::QuotaExceeded => "QuotaExceeded",
             Self::NamespaceNotAllowed => "NamespaceNotAllowed",
             Self::TtlAboveMaximum => "TtlAboveMaximum",
             Self::InvalidRequest => "InvalidRequest",
@@ -99,7 +117,12 @@ impl Reason {
             | Self::RefusedByAws
             | Self::AwsQuotaExceeded
             | Self::AwsAccessDenied => Phase::Failed,
-            Self::RoleNotFound | Self::AccountNotFound | Self::AccountNotReady => Phase::Pending,
+            Self::RoleNotFound
+            | Self::AccountNotFound
+            | Self::AccountNotReady
+            | Self::QuotaExceeded
+            | Self::Expired
+            | Self::Revoked => Phase::Pending,
             _ => Phase::Issuing,
         }
     }

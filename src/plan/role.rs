@@ -9,9 +9,15 @@ use crate::api::{AwsRole, AwsRoleStatus, ConditionType, set_condition};
 
 /// The status of a role: whether requests of it can be served, and if not,
 /// what to change.
-pub fn status(role: &AwsRole, account: &AccountView, now: Timestamp) -> AwsRoleStatus {
+pub fn status(
+    role: &AwsRole,
+    account: &AccountView,
+    leases: usize,
+    now: Timestamp,
+) -> AwsRoleStatus {
     let (ready, reason, message) = judge(role, account);
     let mut status = role.status.clone().unwrap_or_default();
+    status.leases = i32::try_from(leases).ok();
     status.observed_generation = role.metadata.generation;
     set_condition(
         &mut status.conditions,
@@ -27,21 +33,24 @@ pub fn status(role: &AwsRole, account: &AccountView, now: Timestamp) -> AwsRoleS
 
 fn judge(role: &AwsRole, account: &AccountView) -> (bool, String, String) {
     let account_name = &role.spec.account_ref.name;
-    let verdict = match (admission::check_role(role), account) {
-        (Err(verdict), _) => verdict,
-        (Ok(_), AccountView::NotReady(verdict)) => verdict.clone(),
-        (Ok(_), AccountView::Ready(facts)) => match admission::check_boundary(role, facts) {
+    if role.metadata.deletion_timestamp.is_some() {
+        let message = "the role is being deleted; its leases are revoked first";
+        return (false, "Deleting".into(), message.into());
+    }
+    let verdict = match account {
+        AccountView::NotReady(verdict) => verdict.clone(),
+        AccountView::Ready(facts) => match admission::check_role(role, facts) {
             Err(verdict) => verdict,
-            Ok(_) if role.spec.allowed_namespaces.is_none() => {
+            Ok(()) if role.spec.allowed_namespaces.is_none() => {
                 let message = "no namespace may use this role yet; set spec.allowedNamespaces";
                 return (true, "NobodyAllowed".into(), message.into());
             }
-            Ok(_) => {
+            Ok(()) => {
                 let message = format!("served by AwsAccount {account_name}");
                 return (true, "Valid".into(), message);
             }
         },
-        (Ok(_), AccountView::Unknown) => {
+        AccountView::Unknown => {
             let message = format!("AwsAccount {account_name} was not looked at yet");
             return (false, "AccountNotReady".into(), message);
         }

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Resource;
 
+use super::effect::Amendment;
 use super::lease::Term;
 use super::naming;
 use super::reasons::{Reason, Verdict};
@@ -22,6 +23,7 @@ pub const KEY_ID: &str = "keylease.dev/access-key-id";
 const LEASE_ID: &str = "keylease.dev/lease-id";
 const ISSUED_AT: &str = "keylease.dev/issued-at";
 const EXPIRES_AT: &str = "keylease.dev/expires-at";
+const RENEWED_FOR: &str = "keylease.dev/renewed-for";
 const MAX_EXPIRES_AT: &str = "keylease.dev/max-expires-at";
 
 /// A Secret, as far as decisions need it. Never its data.
@@ -47,6 +49,8 @@ pub struct SecretFacts {
     /// The id of the key it holds, and the lease it was written for. `None`
     /// when somebody edited the annotations away.
     pub key: Option<(String, Term)>,
+    /// The renewal that was written into it last.
+    pub renewed_for: Option<Timestamp>,
 }
 
 impl SecretFacts {
@@ -73,6 +77,10 @@ impl SecretView {
             uid: meta.uid.clone().unwrap_or_default(),
             resource_version: meta.resource_version.clone().unwrap_or_default(),
             key: meta.annotations.as_ref().and_then(read_key),
+            renewed_for: meta
+                .annotations
+                .as_ref()
+                .and_then(|a| a.get(RENEWED_FOR)?.parse().ok()),
         })
     }
 }
@@ -158,23 +166,59 @@ fn render_data(
     term: &Term,
 ) -> BTreeMap<String, ByteString> {
     let names = KeyNames::of(template);
-    let file = format!(
-        "[{}]\naws_access_key_id = {}\naws_secret_access_key = {}\nregion = {region}\n",
+    let expiration = term.expires_at.to_string();
+    let mut file = format!(
+        "[{}]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
         names.profile,
         key.id(),
         key.expose(),
     );
-    let entries: [(String, Vec<u8>); 5] = [
+    let mut entries: Vec<(String, Vec<u8>)> = vec![
         (names.access_key_id, key.id().into()),
         (names.secret_access_key, key.expose().into()),
         (names.region, region.into()),
-        (names.expiration, term.expires_at.to_string().into_bytes()),
-        (names.file, file.into_bytes()),
+        (names.expiration, expiration.clone().into_bytes()),
     ];
-    entries
-        .into_iter()
-        .map(|(k, v)| (k, ByteString(v)))
-        .collect()
+    if let Some(token) = key.session_token() {
+        file.push_str(&format!("aws_session_token = {token}\n"));
+        entries.push((names.session_token, token.into()));
+    }
+    file.push_str(&format!("region = {region}\n"));
+    entries.push((names.file, file.into_bytes()));
+    if let Some(name) = names.credential_process {
+        entries.push((name, credential_process(key, &expiration)));
+    }
+    let entries = entries.into_iter();
+    entries.map(|(k, v)| (k, ByteString(v))).collect()
+}
+
+/// What AWS tools read from a `credential_process`: version 1 of its JSON.
+fn credential_process(key: &KeyMaterial, expiration: &str) -> Vec<u8> {
+    let mut json = serde_json::json!({
+        "Version": 1,
+        "AccessKeyId": key.id(),
+        "SecretAccessKey": key.expose(),
+        "Expiration": expiration,
+    });
+    if let Some(token) = key.session_token() {
+        json["SessionToken"] = token.into();
+    }
+    json.to_string().into_bytes()
+}
+
+/// What a renewal changes in the Secret: annotations, and the time that the
+/// application reads. A merge patch that leaves the key alone.
+pub fn amendment(request: &AwsCredentialRequest, what: &Amendment) -> serde_json::Value {
+    let names = KeyNames::of(&request.spec.secret.clone().unwrap_or_default());
+    let expires_at = what.term.expires_at.to_string();
+    serde_json::json!({
+        "metadata": {
+            "uid": what.secret.uid,
+            "resourceVersion": what.secret.resource_version,
+            "annotations": {EXPIRES_AT: expires_at, RENEWED_FOR: what.renewed_for.to_string()},
+        },
+        "stringData": {names.expiration: expires_at},
+    })
 }
 
 /// The names of the Secret's keys after all defaults.
@@ -182,9 +226,11 @@ struct KeyNames {
     access_key_id: String,
     secret_access_key: String,
     region: String,
+    session_token: String,
     expiration: String,
     file: String,
     profile: String,
+    credential_process: Option<String>,
 }
 
 impl KeyNames {
@@ -194,7 +240,7 @@ impl KeyNames {
         let SecretKeys {
             access_key_id,
             secret_access_key,
-            session_token: _,
+            session_token,
             region,
             expiration,
         } = keys;
@@ -203,9 +249,14 @@ impl KeyNames {
             access_key_id: or(access_key_id, "AWS_ACCESS_KEY_ID"),
             secret_access_key: or(secret_access_key, "AWS_SECRET_ACCESS_KEY"),
             region: or(region, "AWS_REGION"),
+            session_token: or(session_token, "AWS_SESSION_TOKEN"),
             expiration: or(expiration, "expiration"),
             file: or(file.key, "credentials"),
             profile: or(file.profile, "default"),
+            credential_process: template
+                .credential_process
+                .clone()
+                .map(|c| or(c.key, "credential_process.json")),
         }
     }
 }
@@ -218,13 +269,16 @@ impl KeyNames {
 pub fn check_template(request: &AwsCredentialRequest) -> Result<(), Verdict> {
     let names = KeyNames::of(&request.spec.secret.clone().unwrap_or_default());
     let mut seen = BTreeMap::new();
-    let all = [
+    let mut all = vec![
         ("keys.accessKeyId", names.access_key_id),
         ("keys.secretAccessKey", names.secret_access_key),
+        ("keys.sessionToken", names.session_token),
         ("keys.region", names.region),
         ("keys.expiration", names.expiration),
         ("credentialsFile.key", names.file),
     ];
+    let process = names.credential_process;
+    all.extend(process.map(|name| ("credentialProcess.key", name)));
     for (field, name) in all {
         if let Some(other) = seen.insert(name.clone(), field) {
             return Err(Verdict::new(
@@ -241,20 +295,11 @@ pub fn check_template(request: &AwsCredentialRequest) -> Result<(), Verdict> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{AwsCredentialRequestSpec, CredentialsFile, NameRef};
+    use crate::api::CredentialsFile;
 
     fn request(secret: Option<SecretTemplate>) -> AwsCredentialRequest {
-        let mut request = AwsCredentialRequest::new(
-            "app",
-            AwsCredentialRequestSpec {
-                role_ref: NameRef { name: "r".into() },
-                ttl: None,
-                on_expiry: None,
-                secret,
-            },
-        );
-        request.metadata.namespace = Some("ns".into());
-        request.metadata.uid = Some("u1".into());
+        let mut request = crate::plan::tests::request();
+        request.spec.secret = secret;
         request
     }
 
@@ -265,7 +310,7 @@ mod tests {
             expires_at: at(1_000_003_600),
             max_expires_at: at(1_000_007_200),
         };
-        let key = KeyMaterial::new("AKIA1".into(), "s3cr3t/+".into());
+        let key = KeyMaterial::new("AKIA1".into(), "s3cr3t/+".into(), None);
         render(request, "eu-west-1", Some((&key, &term)))
     }
 
@@ -301,7 +346,7 @@ mod tests {
         let mut meta = rendered(&mine).metadata;
         meta.owner_references.as_mut().unwrap()[0].uid = "another".into();
         assert_eq!(SecretView::of(&meta, &mine), SecretView::Foreign);
-        meta.owner_references.as_mut().unwrap()[0].uid = "u1".into();
+        meta.owner_references.as_mut().unwrap()[0].uid = mine.uid_str().into();
         meta.owner_references.as_mut().unwrap()[0].controller = Some(false);
         assert_eq!(SecretView::of(&meta, &mine), SecretView::Foreign);
         meta.owner_references = None;

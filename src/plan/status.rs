@@ -1,14 +1,17 @@
 //! What the status says in each state, and the event that goes with it.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::effect::{Announcement, Effect, Report};
 use super::intent::{self, Intent};
 use super::lease::{Term, truncate};
 use super::reasons::{Reason, Verdict};
+use super::session_spec::{SessionCall, SessionSpec};
 use super::view::{AccountView, View};
-use crate::api::{AwsCredentialRequestStatus, ConditionType, Credential, Phase, set_condition};
+use crate::api::{
+    AwsCredentialRequestStatus, ConditionType, Credential, Lease, Phase, PreviousKey, set_condition,
+};
 
 /// A status in the making: the old one with some parts replaced.
 struct Draft<'a> {
@@ -58,8 +61,14 @@ impl<'a> Draft<'a> {
     fn without_credential(mut self) -> Self {
         self.status.lease = None;
         self.status.credential = None;
+        self.status.previous = None;
         self.status.secret_name = None;
         self
+    }
+
+    fn clear_failures(&mut self) {
+        self.status.failures = None;
+        self.status.last_failure_time = None;
     }
 
     fn report(self, event: Option<Announcement>) -> Effect {
@@ -90,55 +99,151 @@ pub(super) fn issued(
     intent: &Intent,
     key_id: &str,
     term: &Term,
+    overlap: SignedDuration,
     now: Timestamp,
 ) -> Effect {
-    let secret = view.request.secret_name();
-    let message = format!(
-        "Secret {secret} holds access key {key_id}, proven to work, until {}",
-        term.expires_at
-    );
     let partition = match &view.account {
         AccountView::Ready(account) => account.partition.as_str(),
         _ => "aws",
     };
-    let mut draft = Draft::of(view, Phase::Ready, now)
-        .set(ConditionType::Ready, true, Reason::Issued, &message)
-        .set(
-            ConditionType::Issued,
-            true,
-            Reason::Issued,
-            "AWS holds the credential",
-        )
-        .set(
-            ConditionType::Usable,
-            true,
-            Reason::Issued,
-            "AWS accepts the key",
-        )
-        .set(
-            ConditionType::Revoked,
-            false,
-            Reason::Issued,
-            "The lease is running",
-        );
-    draft.status.lease = Some(term.lease(&view.request));
-    draft.status.credential = Some(Credential {
+    let credential = Credential {
         type_: "iamUser".to_owned(),
         account_id: intent.account_id.clone(),
         access_key_id: key_id.to_owned(),
         user_name: Some(intent.user_name.clone()),
         arn: Some(intent.user_arn(partition)),
+        permissions: intent.permissions.iter().map(ToString::to_string).collect(),
+    };
+    // The old key lives on for the overlap, unless that is nothing.
+    let replaced = intent.replaces.as_ref().filter(|_| view.rotating());
+    let previous = replaced
+        .filter(|_| !overlap.is_zero())
+        .map(|old| PreviousKey {
+            access_key_id: old.clone(),
+            remove_at: Time(truncate(now.checked_add(overlap).unwrap_or(now))),
+        });
+    delivered(view, credential, term, previous, now)
+}
+
+/// The Secret holds a session.
+pub(super) fn session_issued(
+    view: &View,
+    spec: &SessionSpec,
+    key_id: &str,
+    term: &Term,
+    now: Timestamp,
+) -> Effect {
+    let account = match &view.account {
+        AccountView::Ready(account) => Some(account),
+        _ => None,
+    };
+    let credential = Credential {
+        type_: spec.call.type_name().to_owned(),
+        account_id: account.map(|a| a.account_id.clone()).unwrap_or_default(),
+        access_key_id: key_id.to_owned(),
+        user_name: None,
+        arn: match &spec.call {
+            SessionCall::AssumeRole { role_arn, .. } => Some(role_arn.clone()),
+            SessionCall::FederationToken { .. } | SessionCall::SessionToken => {
+                account.map(|a| a.arn.clone())
+            }
+        },
+        permissions: Vec::new(),
+    };
+    delivered(view, credential, term, None, now)
+}
+
+fn delivered(
+    view: &View,
+    credential: Credential,
+    term: &Term,
+    previous: Option<PreviousKey>,
+    now: Timestamp,
+) -> Effect {
+    let secret = view.request.secret_name();
+    let key_id = &credential.access_key_id;
+    let reason = match view.live() {
+        Some(_) => Reason::Rotated,
+        None => Reason::Issued,
+    };
+    let message = format!(
+        "Secret {secret} holds access key {key_id}, proven to work, until {}",
+        term.expires_at
+    );
+    let mut draft = Draft::of(view, Phase::Ready, now)
+        .set(ConditionType::Ready, true, reason, &message)
+        .set(
+            ConditionType::Issued,
+            true,
+            reason,
+            "AWS holds the credential",
+        )
+        .set(ConditionType::Usable, true, reason, "AWS accepts the key")
+        .set(
+            ConditionType::Revoked,
+            false,
+            reason,
+            "The lease is running",
+        );
+    let before = view.live().map(|(lease, _)| lease);
+    draft.status.lease = Some(Lease {
+        renewals: before.map_or(0, |l| l.renewals),
+        // What was asked for before this lease began is not asked of it.
+        renewed_for: view.request.spec.renew.as_ref().map(|r| r.at.clone()),
+        ..term.lease(&view.request)
     });
+    draft.status.credential = Some(credential);
+    draft.status.previous = previous;
     draft.status.secret_name = Some(secret);
-    draft.status.failures = None;
-    draft.status.last_failure_time = None;
-    draft.report(Some(announce(Reason::Issued, &message, false)))
+    draft.clear_failures();
+    draft.report(Some(announce(reason, &message, false)))
+}
+
+/// The lease has a later end.
+pub(super) fn renewed(view: &View, term: &Term, asked: Timestamp, now: Timestamp) -> Effect {
+    let capped = term.expires_at >= term.max_expires_at;
+    let limit = if capped { ", the role's maximum" } else { "" };
+    let message = format!("the lease now ends at {}{limit}", term.expires_at);
+    let mut draft = Draft::of(view, Phase::Ready, now);
+    if let Some(lease) = &mut draft.status.lease {
+        let renewals = lease.renewals.saturating_add(1);
+        *lease = Lease {
+            renewals,
+            renewed_for: Some(Time(asked)),
+            ..term.lease(&view.request)
+        };
+    }
+    draft = draft.set(ConditionType::Ready, true, Reason::Renewed, &message);
+    draft.report(Some(announce(Reason::Renewed, &message, false)))
+}
+
+/// The lease cannot have a later end; said once for each time of asking.
+pub(super) fn renewal_refused(view: &View, asked: Timestamp, now: Timestamp) -> Effect {
+    let message = "a session cannot be renewed: AWS ends it by itself; \
+                   use onExpiry: Rotate, or make a new request";
+    let mut draft = Draft::of(view, Phase::Ready, now);
+    if let Some(lease) = &mut draft.status.lease {
+        lease.renewed_for = Some(Time(asked));
+    }
+    draft.report(Some(announce(Reason::RenewalRefused, message, true)))
+}
+
+/// The overlap is over and the old key is gone.
+pub(super) fn previous_removed(view: &View, now: Timestamp) -> Effect {
+    let key = view.previous().map(|p| p.access_key_id.clone());
+    let message = format!("the previous key {} is deleted", key.unwrap_or_default());
+    let mut draft = Draft::of(view, Phase::Ready, now);
+    draft.status.previous = None;
+    draft.report(Some(announce(Reason::PreviousKeyRemoved, &message, false)))
 }
 
 /// A key exists and AWS does not accept it yet. `None` when the status says so
 /// already, or when it tells of a live lease, which goes on meanwhile.
 pub(super) fn proving(view: &View, now: Timestamp) -> Option<Effect> {
-    if view.phase() == Some(Phase::Issuing) || view.live().is_some() {
+    if view.live().is_some() {
+        return rotating(view, now);
+    }
+    if view.phase() == Some(Phase::Issuing) {
         return None;
     }
     let message = "the key was made and is not accepted by AWS everywhere yet, which takes 2-15 s; \
@@ -154,12 +259,31 @@ pub(super) fn proving(view: &View, now: Timestamp) -> Option<Effect> {
     Some(draft.report(None))
 }
 
+/// The next key is not accepted yet; the present one works meanwhile.
+fn rotating(view: &View, now: Timestamp) -> Option<Effect> {
+    if !view.rotating() || view.phase() == Some(Phase::Rotating) {
+        return None;
+    }
+    Some(Draft::of(view, Phase::Rotating, now).report(None))
+}
+
 /// The request has to wait, or cannot be served as it is; AWS was not asked.
 /// `None` when the status says so already.
 pub(super) fn refused(view: &View, verdict: &Verdict, now: Timestamp) -> Option<Effect> {
     let phase = verdict.reason.phase_without_credential();
     let warning = phase == Phase::Failed;
-    let draft = Draft::of(view, phase, now).not_ready(verdict.reason, &verdict.message);
+    // A live lease runs on to its end, whatever its successor meets with.
+    let draft = if view.live().is_some() {
+        let phase = view.phase().unwrap_or(Phase::Ready);
+        Draft::of(view, phase, now).set(
+            ConditionType::Ready,
+            true,
+            verdict.reason,
+            &format!("no new key: {}", verdict.message),
+        )
+    } else {
+        Draft::of(view, phase, now).not_ready(verdict.reason, &verdict.message)
+    };
     draft.report_news(announce(verdict.reason, &verdict.message, warning))
 }
 
@@ -176,10 +300,10 @@ pub(super) fn attempt_failed(view: &View, verdict: &Verdict, now: Timestamp) -> 
     let phase = match (taken_back, ending) {
         (true, _) => reason.phase_without_credential(),
         (false, true) => Phase::Revoking,
-        (false, false) => view
-            .phase()
-            .filter(|p| *p == Phase::Ready)
-            .unwrap_or(Phase::Issuing),
+        (false, false) => match view.live() {
+            Some(_) => Phase::Ready,
+            None => Phase::Issuing,
+        },
     };
     let mut draft = Draft::of(view, phase, now);
     // A live lease whose Secret is being restored stays usable for whoever has
@@ -212,22 +336,57 @@ pub(super) fn revocation_blocked(view: &View, verdict: &Verdict, now: Timestamp)
 
 /// The lease ended and AWS holds nothing any more.
 pub(super) fn expired(view: &View, now: Timestamp) -> Effect {
-    let message = match view.live() {
-        Some((lease, credential)) => format!(
-            "the lease ended at {}; IAM user {} and its key {} are deleted",
-            lease.expires_at.0,
-            credential.user_name.as_deref().unwrap_or_default(),
-            credential.access_key_id
-        ),
-        None => "the lease ended; AWS holds nothing of it".to_owned(),
-    };
-    let mut draft = Draft::of(view, Phase::Expired, now)
-        .not_ready(Reason::Expired, &message)
-        .set(ConditionType::Issued, false, Reason::Expired, &message)
-        .set(ConditionType::Revoked, true, Reason::Expired, &message);
+    let end = view.live().map(|(lease, _)| lease.expires_at.0);
+    let end = end.map(|t| format!(" at {t}")).unwrap_or_default();
+    ended(
+        view,
+        Phase::Expired,
+        Reason::Expired,
+        &format!("the lease ended{end}"),
+        now,
+    )
+}
+
+/// The role revoked the lease and AWS holds nothing any more.
+pub(super) fn revoked(view: &View, now: Timestamp) -> Effect {
+    let role = &view.request.spec.role_ref.name;
+    let why = format!("the lease was revoked by AwsRole {role}");
+    ended(view, Phase::Revoked, Reason::Revoked, &why, now)
+}
+
+fn ended(view: &View, phase: Phase, reason: Reason, why: &str, now: Timestamp) -> Effect {
+    let message = format!("{why}; {}", what_is_gone(view));
+    let mut draft = Draft::of(view, phase, now)
+        .not_ready(reason, &message)
+        .set(ConditionType::Issued, false, reason, &message)
+        .set(ConditionType::Revoked, true, reason, &message);
     draft.status.credential = None;
+    draft.status.previous = None;
     draft.status.secret_name = None;
-    draft.status.failures = None;
-    draft.status.last_failure_time = None;
-    draft.report(Some(announce(Reason::Expired, &message, false)))
+    draft.clear_failures();
+    draft.report(Some(announce(reason, &message, false)))
+}
+
+fn what_is_gone(view: &View) -> String {
+    let credential = view.live().map(|(_, credential)| credential);
+    match credential.map(|c| (&c.user_name, &c.access_key_id)) {
+        Some((Some(user), key)) => format!("IAM user {user} and its key {key} are deleted"),
+        Some((None, key)) => format!(
+            "the Secret with session {key} is deleted; AWS ends the session itself in its own time"
+        ),
+        None => "AWS holds nothing of it".to_owned(),
+    }
+}
+
+/// The lease ended without a successor; one is being made from the beginning.
+pub(super) fn lapsed(view: &View, now: Timestamp) -> Effect {
+    let message = format!(
+        "the lease ended before another could follow; {}; a new one is being made",
+        what_is_gone(view)
+    );
+    let draft = Draft::of(view, Phase::Pending, now)
+        .not_ready(Reason::Revoked, &message)
+        .set(ConditionType::Issued, false, Reason::Revoked, &message)
+        .without_credential();
+    draft.report(Some(announce(Reason::Revoked, &message, true)))
 }

@@ -1,14 +1,17 @@
 //! Everything a decision may look at.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::admission::{AccountFacts, NamespaceView};
-use super::intent::Intent;
+use super::intent::{self, Intent, Permission};
 use super::naming::ClusterId;
 use super::reasons::Verdict;
 use super::secret::SecretView;
 use super::work::Work;
-use crate::api::{AwsCredentialRequest, AwsRole, Credential, Lease, Phase};
+use crate::api::{AwsCredentialRequest, AwsRole, Credential, Lease, OnExpiry, Phase, PreviousKey};
 
 /// What is known of one request at one moment. Fields that were not needed are
 /// unread; a decision that needs one asks for it with a
@@ -34,8 +37,33 @@ pub struct View {
     /// What the watch says of the Secret: enough to rest on, never enough to
     /// create or destroy.
     pub hint: SecretHint,
+    /// What the cache says of the role: enough to look closer, never enough
+    /// to create or destroy.
+    pub role_hint: RoleHint,
+    /// How many others there are already, before this request.
+    pub usage: Usage,
     /// What this process did for the request so far.
     pub work: Work,
+}
+
+/// What the cache says of a role.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoleHint {
+    /// Leases issued before this time are revoked.
+    pub revoke_before: Option<Timestamp>,
+    /// The role is being deleted, or gone.
+    pub leaving: bool,
+}
+
+/// How many leases there are already, before this request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// IAM users in the account.
+    pub account_users: usize,
+    /// Leases of the role.
+    pub role_leases: usize,
+    /// Leases of the role in the request's namespace.
+    pub namespace_leases: usize,
 }
 
 /// How the request at hand was come by.
@@ -83,18 +111,59 @@ pub enum SecretHint {
 }
 
 impl View {
-    /// The request's intent, if one was written for this very object.
+    /// The request's intent: for a live user corrected by the status, else as
+    /// the annotation has it, if it stands beside our finalizer.
     pub fn intent(&self) -> Option<Intent> {
-        Intent::of(&self.request, &self.cluster)
+        if let Some((_, credential)) = self.live() {
+            return Intent::of_live(&self.request, &self.cluster, credential);
+        }
+        let guarded = intent::has_finalizer(&self.request);
+        Intent::of(&self.request, &self.cluster).filter(|_| guarded)
+    }
+
+    /// The intent, if this process wrote it or checked it against the role.
+    pub fn trusted_intent(&self) -> Option<Intent> {
+        self.intent()
+            .filter(|i| self.work.vetted.as_ref() == Some(i))
+    }
+
+    /// Everything that was put on the live user, by status and intent.
+    pub fn permissions_on_user(&self) -> BTreeSet<Permission> {
+        let live = self.live();
+        let told = live.iter().flat_map(|(_, c)| &c.permissions);
+        let mut all: BTreeSet<_> = told.map(|p| Permission::from(p.as_str())).collect();
+        if let Some(intent) = self.intent() {
+            all.extend(intent.permissions);
+            all.extend(intent.retired);
+        }
+        all
     }
 
     /// Lease and credential of a request that was served and not ended.
     pub fn live(&self) -> Option<(&Lease, &Credential)> {
         let status = self.request.status.as_ref()?;
-        if status.phase == Some(Phase::Expired) {
+        if let Some(Phase::Expired | Phase::Revoked) = status.phase {
             return None;
         }
         Some((status.lease.as_ref()?, status.credential.as_ref()?))
+    }
+
+    /// Whether a rotation is under way: the intent names the key that the
+    /// status still shows.
+    pub fn rotating(&self) -> bool {
+        let replaces = self.intent().and_then(|intent| intent.replaces);
+        let shown = self.live().map(|(_, c)| &c.access_key_id);
+        replaces.is_some() && replaces.as_ref() == shown
+    }
+
+    /// The key before the present one, while it lives on.
+    pub fn previous(&self) -> Option<&PreviousKey> {
+        self.request.status.as_ref()?.previous.as_ref()
+    }
+
+    /// Whether a new lease follows the old one.
+    pub fn rotates(&self) -> bool {
+        self.request.spec.on_expiry == Some(OnExpiry::Rotate)
     }
 
     /// The phase that the status shows.
@@ -102,14 +171,14 @@ impl View {
         self.request.status.as_ref()?.phase
     }
 
-    /// Name of the account that this request's AWS calls go to: the one where
-    /// its user was made, whatever the role says today.
-    pub fn account_name(&self) -> Option<String> {
+    /// The account that this request's AWS calls go to: the one where its
+    /// user was made, whatever the role says today. Name, and id if known.
+    pub fn account_wanted(&self) -> Option<(String, Option<String>)> {
         if let Some(intent) = self.intent() {
-            return Some(intent.account);
+            return Some((intent.account, Some(intent.account_id)));
         }
         match &self.role {
-            RoleView::Found(role) => Some(role.spec.account_ref.name.clone()),
+            RoleView::Found(role) => Some((role.spec.account_ref.name.clone(), None)),
             _ => None,
         }
     }

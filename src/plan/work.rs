@@ -10,11 +10,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::effect::{Attachment, Effect, Fault, FaultClass, Outcome, Owner};
 use super::faults;
-use super::intent::Permission;
+use super::intent::{Intent, Permission};
 use super::reasons::{Reason, Verdict};
 use super::secret::SecretView;
 use super::view::{Seen, View};
-use crate::api::Phase;
+use crate::api::{Phase, Workload};
 
 /// How long after an uncertain `CreateAccessKey` (one of ours whose answer was
 /// lost, or one a former process may have sent) a list of keys is believed.
@@ -36,6 +36,8 @@ pub struct Work {
     pub started: Timestamp,
     /// This process wrote the intent: nothing was in AWS before.
     pub began: bool,
+    /// The intent that this process wrote.
+    pub vetted: Option<Intent>,
     /// Whether the way to the Secret is clear.
     pub secret: SecretGate,
     /// The IAM user.
@@ -48,6 +50,8 @@ pub struct Work {
     pub held: Option<Held>,
     /// What an inventory found, or `None` before one was taken.
     pub inventory: Option<Vec<Attachment>>,
+    /// Workloads that were rolled for the key in the Secret.
+    pub restarted: Vec<Workload>,
     /// What was removed since the inventory (or since the beginning).
     pub cleared: BTreeSet<Attachment>,
     /// A failure that the status does not tell yet.
@@ -109,6 +113,8 @@ pub struct Held {
     pub id: String,
     /// When AWS handed it out.
     pub since: Timestamp,
+    /// When AWS ends it by itself; only sessions have that.
+    pub expires: Option<Timestamp>,
     /// Whether AWS accepts it.
     pub proven: bool,
     /// How often it was tried.
@@ -196,15 +202,32 @@ impl View {
         if effect.on_kubernetes() {
             self.work.stalls = 0;
         }
+        let was = self.permissions_on_user();
         if let Outcome::Request(request) = &outcome {
             self.request = request.clone();
             self.seen = Seen::Direct;
         }
         let intent_stands = self.intent().is_some();
+        let rotation = self.rotating();
+        let vetted = self.intent();
         let work = &mut self.work;
         match (effect, outcome) {
+            // A rotation begins on a user that rested since it was made: what
+            // is on it is what the intent said, and no key is unknown.
+            (Effect::Begin(_), _) if rotation => {
+                *work = Work {
+                    began: true,
+                    vetted,
+                    secret: work.secret,
+                    user: UserFact::Ours,
+                    keys: KeysFact::Known(Vec::new()),
+                    ..Work::new(now)
+                };
+                work.granted = was.into_iter().map(|p| (p, true)).collect();
+            }
             (Effect::Begin(_), _) => {
                 work.began = true;
+                work.vetted = vetted;
                 work.secret = SecretGate::Unchecked;
                 work.user = UserFact::Gone;
             }
@@ -212,7 +235,12 @@ impl View {
             (Effect::PublishSecret(_), Outcome::Secret(facts)) => {
                 self.secret = SecretView::Ours(facts);
             }
+            (Effect::AmendSecret(_), Outcome::Secret(facts)) => {
+                self.secret = SecretView::Ours(facts);
+            }
+            (Effect::Restart(workload, _), _) => work.restarted.push(workload.clone()),
             (Effect::DeleteSecret(_), _) => self.secret = SecretView::Absent,
+            (Effect::DeleteRequest, _) => self.gone = true,
             (Effect::Report(report), _) => {
                 work.failure = None;
                 if !intent_stands {
@@ -248,7 +276,19 @@ impl View {
                 work.held = Some(Held {
                     id,
                     since: now,
+                    expires: None,
                     proven: false,
+                    tries: 0,
+                    next_proof: now,
+                });
+            }
+            // A session works from the moment at which STS hands it out.
+            (Effect::IssueSession(_), Outcome::SessionIssued(id, expires)) => {
+                work.held = Some(Held {
+                    id,
+                    since: now,
+                    expires: Some(expires),
+                    proven: true,
                     tries: 0,
                     next_proof: now,
                 });
@@ -268,9 +308,9 @@ impl View {
     }
 
     fn record_owner(&mut self, owner: Owner) {
-        let settled = self.live().is_some();
+        let settled = self.live().is_some() && !self.rotating();
         let work = &mut self.work;
-        match (owner, work.user) {
+        match (&owner, work.user) {
             // CreateUser says that it exists, GetUser that it does not: IAM's
             // readers lag. Neither may be believed yet.
             (Owner::Nobody, UserFact::Taken) => {
@@ -281,7 +321,13 @@ impl View {
                 ));
             }
             (Owner::Nobody, _) => work.user = UserFact::Gone,
-            (Owner::Ours, _) => {
+            (Owner::Ours | Owner::Altered(_), _) => {
+                if let Owner::Altered(why) = owner {
+                    work.abandon.get_or_insert(Verdict::new(
+                        Reason::UserConflict,
+                        format!("our IAM user was changed ({why}); it is removed"),
+                    ));
+                }
                 work.user = UserFact::Ours;
                 work.keys = if settled {
                     // The last key was made long ago.
@@ -319,8 +365,19 @@ impl View {
                 work.secret = SecretGate::MustLook;
                 self.secret = SecretView::Unread;
             }
-            (Effect::DeleteSecret(_), FaultClass::Stale | FaultClass::NotFound) => {
+            (
+                Effect::DeleteSecret(_) | Effect::AmendSecret(_),
+                FaultClass::Stale | FaultClass::NotFound,
+            ) => {
                 self.secret = SecretView::Unread;
+            }
+            (Effect::DeleteRequest, FaultClass::Stale | FaultClass::NotFound) => {
+                self.seen = Seen::Stale;
+            }
+            // A workload that is not there, or that we may not roll, must not
+            // hold up the lease; the log tells.
+            (Effect::Restart(workload, _), class) if !class.may_pass() => {
+                work.restarted.push(workload.clone());
             }
             (Effect::CreateUser, FaultClass::AlreadyExists) => {
                 work.began = false;

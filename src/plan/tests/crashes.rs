@@ -1,12 +1,16 @@
 //! Every mishap at every effect, and every pair of them: afterwards a fresh
 //! process finishes, and nothing is left over.
 
-use jiff::SignedDuration;
+use std::sync::Arc;
 
+use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::leases::rotating_world;
 use super::operator::{Mishap, Operator};
-use super::world;
 use super::world::World;
-use crate::api::Phase;
+use super::{role, world};
+use crate::api::{Phase, Renew};
 
 /// What a request goes through in a run.
 #[derive(Clone, Copy, Debug)]
@@ -19,23 +23,62 @@ enum Life {
     Expired,
     /// Issue, the Secret lost, issue again.
     SecretLost,
+    /// Issue, rotate with an overlap, then rest.
+    Rotated,
+    /// Rotate, and `kubectl delete` while both keys live.
+    DeletedInOverlap,
+    /// Issue, renew, then rest.
+    Renewed,
+    /// Issue, and the role revokes it.
+    Revoked,
     /// `kubectl delete` before the operator has looked twice.
     DeletedEarly(usize),
 }
 
 /// Plays one life with these mishaps and returns how many effects it came to.
 fn play(life: Life, mishaps: &[(usize, Mishap)]) -> usize {
-    let mut world = world();
+    let mut world = match life {
+        Life::Rotated | Life::DeletedInOverlap => rotating_world(),
+        _ => world(),
+    };
     world.key_delay = SignedDuration::from_secs(2);
     let mut operator = Operator::with_mishaps(&world, mishaps);
-    if let Life::DeletedEarly(millis) = life {
-        let early = world.now + SignedDuration::from_millis(millis as i64);
-        operator.run_until(&mut world, early);
-    } else {
-        operator.settle(&mut world);
-    }
+    let first = match life {
+        Life::DeletedEarly(millis) => SignedDuration::from_millis(millis as i64),
+        Life::Rotated | Life::DeletedInOverlap => SignedDuration::from_mins(20),
+        _ => SignedDuration::from_mins(50),
+    };
+    let first = world.now + first;
+    operator.run_until(&mut world, first);
     match life {
         Life::Issued => {}
+        Life::Rotated => {
+            let overlapped = world.now.max(first) + SignedDuration::from_mins(60);
+            operator.run_until(&mut world, overlapped);
+        }
+        Life::DeletedInOverlap => {
+            world.now = world.now.max(first);
+            let middle = world.now + SignedDuration::from_mins(33);
+            operator.run_until(&mut world, middle);
+            world.delete_request();
+            operator.settle(&mut world);
+        }
+        Life::Renewed => {
+            let at = Time(world.now);
+            let request = world.request.as_mut().unwrap();
+            request.spec.renew = Some(Renew {
+                at,
+                increment: Some("5h".into()),
+            });
+            world.bump();
+            operator.settle(&mut world);
+        }
+        Life::Revoked => {
+            let mut revoking = role();
+            revoking.spec.revoke_before = Some(Time(world.now + SignedDuration::from_secs(1)));
+            world.role = Some(Arc::new(revoking));
+            operator.settle(&mut world);
+        }
         Life::SecretLost => {
             world.secret = None;
             operator.settle(&mut world);
@@ -64,7 +107,10 @@ fn play(life: Life, mishaps: &[(usize, Mishap)]) -> usize {
 /// key that the Secret holds.
 fn check(world: &World, life: Life, mishaps: &[(usize, Mishap)]) {
     let told = format!("{life:?} with {mishaps:?}: {:?}", world.applied);
-    let live = matches!(life, Life::Issued | Life::SecretLost);
+    let live = matches!(
+        life,
+        Life::Issued | Life::SecretLost | Life::Rotated | Life::Renewed
+    );
     if live {
         let request = world.request.as_ref().unwrap();
         let status = request.status.as_ref().unwrap();
@@ -74,19 +120,26 @@ fn check(world: &World, life: Life, mishaps: &[(usize, Mishap)]) {
             .as_ref()
             .unwrap_or_else(|| panic!("no Secret: {told}"));
         let (in_secret, _) = secret.key.clone().unwrap();
-        assert_eq!(world.keys(), [in_secret.clone()], "{told}");
+        let previous = status.previous.iter().map(|p| p.access_key_id.clone());
+        let mut known: Vec<_> = previous.chain([in_secret.clone()]).collect();
+        known.sort();
+        assert_eq!(world.keys(), known, "{told}");
         let shown = &status.credential.as_ref().unwrap().access_key_id;
         assert_eq!(shown, &in_secret, "{told}");
     } else {
         assert!(world.user.is_none(), "user left: {told}");
         assert!(world.secret.is_none(), "Secret left: {told}");
-        let expired = matches!(life, Life::Expired);
+        let expired = matches!(life, Life::Expired | Life::Revoked);
         assert_eq!(world.request.is_some(), expired, "{told}");
     }
 }
 
-const LIVES: [Life; 7] = [
+const LIVES: [Life; 11] = [
     Life::Issued,
+    Life::Rotated,
+    Life::DeletedInOverlap,
+    Life::Renewed,
+    Life::Revoked,
     Life::Deleted,
     Life::Expired,
     Life::SecretLost,

@@ -2,6 +2,7 @@
 //! stop point reachable.
 
 mod crashes;
+mod leases;
 mod operator;
 mod stories;
 mod world;
@@ -40,6 +41,12 @@ fn role() -> AwsRole {
                 names: vec!["*".into()],
                 selector: None,
             }),
+            assumed_role: None,
+            federation_token: None,
+            session_token: None,
+            static_user: None,
+            limits: None,
+            revoke_before: None,
         },
     );
     role.metadata.uid = Some("role-uid".into());
@@ -48,13 +55,19 @@ fn role() -> AwsRole {
 }
 
 /// A request for that role, as the API server stored it.
-fn request() -> AwsCredentialRequest {
+pub(crate) fn request() -> AwsCredentialRequest {
     let mut request = AwsCredentialRequest::new(
         "app",
         AwsCredentialRequestSpec {
             role_ref: NameRef { name: "dev".into() },
             ttl: None,
             on_expiry: None,
+            rotation: None,
+            renew: None,
+            ttl_after_expiry: None,
+            role_arn: None,
+            role_session_name: None,
+            restart: Vec::new(),
             secret: None,
         },
     );

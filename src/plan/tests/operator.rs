@@ -10,7 +10,7 @@ use crate::api::AwsCredentialRequest;
 use crate::plan::admission::NamespaceView;
 use crate::plan::effect::{Fault, FaultClass, Outcome};
 use crate::plan::secret::SecretView;
-use crate::plan::view::{AccountView, RoleView, Seen, View};
+use crate::plan::view::{AccountView, RoleView, Seen, Usage, View};
 use crate::plan::work::Work;
 use crate::plan::{Look, Step, next};
 
@@ -119,10 +119,12 @@ impl Operator {
             namespace: NamespaceView::Unread,
             secret: SecretView::Unread,
             hint: world.hint(),
+            role_hint: world.role_hint(),
+            usage: Usage::default(),
             work: std::mem::take(&mut self.work),
         };
         for _ in 0..300 {
-            if view.account_name().is_some() {
+            if view.account_wanted().is_some() {
                 view.account = world.account.clone();
             }
             match next(&view, world.now) {

@@ -125,6 +125,7 @@ fn a_foreign_secret_stops_the_request_before_aws_and_is_left_alone() {
     world.secret = Some(StoredSecret {
         owner: "somebody".into(),
         key: None,
+        renewed_for: None,
         version: 7,
     });
     let mut operator = Operator::new(&world);

@@ -14,13 +14,14 @@ use crate::plan::intent::{FINALIZER, INTENT_ANNOTATION, has_finalizer};
 use crate::plan::lease::Term;
 use crate::plan::naming::ClusterId;
 use crate::plan::secret::{SecretFacts, SecretView};
-use crate::plan::view::{AccountView, SecretHint, View};
+use crate::plan::view::{AccountView, RoleHint, SecretHint, View};
 
 /// A stored Secret.
 #[derive(Clone, Debug)]
 pub(super) struct StoredSecret {
     pub owner: String,
     pub key: Option<(String, Term)>,
+    pub renewed_for: Option<Timestamp>,
     pub version: u64,
 }
 
@@ -43,6 +44,8 @@ pub(super) struct World {
     pub account: AccountView,
     /// Every effect that was applied, by name.
     pub applied: Vec<String>,
+    /// Workloads that were rolled, and for which key.
+    pub rolled: Vec<(String, String)>,
     keys_made: u32,
     key_made_at: Timestamp,
     version: u64,
@@ -59,6 +62,8 @@ impl World {
             boundary: None,
             allow_role_boundary: false,
             tags: Default::default(),
+            arn: "arn:aws:iam::123456789012:user/operator".into(),
+            max_users: 0,
         }));
         Self {
             now,
@@ -69,6 +74,7 @@ impl World {
             key_delay: SignedDuration::ZERO,
             account,
             applied: Vec::new(),
+            rolled: Vec::new(),
             keys_made: 0,
             key_made_at: now,
             version: 1,
@@ -96,6 +102,9 @@ impl World {
             "begin",
             "check_secret",
             "publish_secret",
+            "amend_secret",
+            "restart_workload",
+            "delete_request",
             "delete_secret",
             "release",
             "report",
@@ -135,6 +144,7 @@ impl World {
             uid: "secret-uid".into(),
             resource_version: secret.version.to_string(),
             key: secret.key.clone(),
+            renewed_for: secret.renewed_for,
         })
     }
 
@@ -145,7 +155,17 @@ impl World {
         }
     }
 
-    fn bump(&mut self) {
+    pub fn role_hint(&self) -> RoleHint {
+        RoleHint {
+            revoke_before: self
+                .role
+                .as_ref()
+                .and_then(|r| r.spec.revoke_before.as_ref().map(|t| t.0)),
+            leaving: self.role.is_none(),
+        }
+    }
+
+    pub fn bump(&mut self) {
         self.version += 1;
         if let Some(request) = &mut self.request {
             request.metadata.resource_version = Some(self.version.to_string());
@@ -160,6 +180,36 @@ impl World {
             Effect::CheckSecret if self.secret.is_some() => Err(FaultClass::AlreadyExists),
             Effect::CheckSecret => Ok(Outcome::Done),
             Effect::PublishSecret(term) => self.publish(*term, view),
+            Effect::AmendSecret(what) => match (&mut self.secret, &what.secret.key) {
+                (Some(secret), Some((id, _)))
+                    if secret.version.to_string() == what.secret.resource_version =>
+                {
+                    secret.key = Some((id.clone(), what.term));
+                    secret.renewed_for = Some(what.renewed_for);
+                    secret.version += 1000;
+                    match self.secret_view() {
+                        SecretView::Ours(facts) => Ok(Outcome::Secret(facts)),
+                        _ => Err(FaultClass::Stale),
+                    }
+                }
+                _ => Err(FaultClass::Stale),
+            },
+            Effect::Restart(workload, key) => {
+                self.rolled.push((workload.name.clone(), key.clone()));
+                Ok(Outcome::Done)
+            }
+            Effect::DeleteRequest => {
+                self.request = None;
+                Ok(Outcome::Done)
+            }
+            Effect::IssueSession(spec) => {
+                self.keys_made += 1;
+                let expires = self.now + SignedDuration::from_secs(spec.seconds.into());
+                Ok(Outcome::SessionIssued(
+                    format!("ASIA{}", self.keys_made),
+                    expires,
+                ))
+            }
             Effect::DeleteSecret(facts) => match self.secret_view() {
                 SecretView::Ours(now) if now == *facts => {
                     self.secret = None;
@@ -215,6 +265,7 @@ impl World {
         self.secret = Some(StoredSecret {
             owner: view.request.uid_str().to_owned(),
             key: Some((held.id.clone(), term)),
+            renewed_for: None,
             version: self.version,
         });
         match self.secret_view() {

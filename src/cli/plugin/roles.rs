@@ -1,0 +1,158 @@
+//! `kubectl keylease roles`: what there is to ask for.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::core::{Selector, SelectorExt};
+
+use super::client::{ROLES, Session, Target, list};
+use super::error::Failure;
+use super::paint::{self, Paint, Tint};
+use super::table::{Cell, Table};
+use crate::api::{AwsRole, AwsRoleSpec, ConditionType, GoDuration, get_condition};
+
+/// List roles, and whether the current namespace may use them.
+#[derive(clap::Args)]
+pub(super) struct Args {}
+
+pub(super) async fn run(_: Args, target: Target) -> Result<u8, Failure> {
+    let session = target.session().await?;
+    let roles: Vec<AwsRole> = list(&session.client, None, ROLES).await?;
+    if roles.is_empty() {
+        eprintln!("keylease: there are no roles");
+        return Ok(0);
+    }
+    let labels = labels(&session, &roles).await;
+    let mut table = Table::new(&[
+        "NAME",
+        "TYPE",
+        "ACCOUNT",
+        "DEFAULT-TTL",
+        "MAX-TTL",
+        "LEASES",
+        "READY",
+        "ALLOWED-HERE",
+    ]);
+    for role in &roles {
+        table.row(row(role, &session.namespace, labels.as_ref()));
+    }
+    paint::print(&table.render("", Paint::stdout()))?;
+    Ok(0)
+}
+
+/// The namespace's labels, if a role asks for them and the person may read
+/// them.
+async fn labels(session: &Session, roles: &[AwsRole]) -> Option<BTreeMap<String, String>> {
+    let select = |r: &AwsRole| r.spec.allowed_namespaces.as_ref()?.selector.clone();
+    roles.iter().find_map(select)?;
+    let api: Api<Namespace> = Api::all(session.client.clone());
+    let namespace = api.get_metadata(&session.namespace).await.ok()?;
+    Some(namespace.metadata.labels.unwrap_or_default())
+}
+
+fn row(role: &AwsRole, namespace: &str, labels: Option<&BTreeMap<String, String>>) -> Vec<Cell> {
+    let ttl = role.spec.ttl.clone().unwrap_or_default();
+    let text = |ttl: Option<GoDuration>| ttl.map(|t| t.0);
+    let max = text(ttl.max).unwrap_or_else(|| "768h".to_owned());
+    let leases = role.status.as_ref().and_then(|s| s.leases);
+    vec![
+        role.metadata.name.as_deref().unwrap_or_default().into(),
+        type_of(&role.spec).into(),
+        (&role.spec.account_ref.name).into(),
+        text(ttl.default).unwrap_or_else(|| max.clone()).into(),
+        max.into(),
+        leases.map_or_else(String::new, |n| n.to_string()).into(),
+        ready(role),
+        match allowed(&role.spec, namespace, labels) {
+            Some(true) => Cell::tinted("yes", Tint::Good),
+            Some(false) => "no".into(),
+            None => "unknown".into(),
+        },
+    ]
+}
+
+fn type_of(spec: &AwsRoleSpec) -> &'static str {
+    let all = [
+        (spec.iam_user.is_some(), "iamUser"),
+        (spec.assumed_role.is_some(), "assumedRole"),
+        (spec.federation_token.is_some(), "federationToken"),
+        (spec.session_token.is_some(), "sessionToken"),
+        (spec.static_user.is_some(), "staticUser"),
+    ];
+    all.into_iter()
+        .find(|(is, _)| *is)
+        .map_or("", |(_, name)| name)
+}
+
+fn ready(role: &AwsRole) -> Cell {
+    let conditions = role.status.as_ref().map(|s| s.conditions.as_slice());
+    match get_condition(conditions.unwrap_or_default(), ConditionType::Ready) {
+        Some(c) if c.status == "True" => Cell::tinted("True", Tint::Good),
+        Some(c) => Cell::tinted(format!("{} ({})", c.status, c.reason), Tint::Bad),
+        None => Cell::tinted("Unknown", Tint::Warn),
+    }
+}
+
+/// Whether the role allows the namespace, by the rules of
+/// `plan::admission::check_namespace`; `None` where that hangs on labels which
+/// cannot be read.
+fn allowed(
+    spec: &AwsRoleSpec,
+    namespace: &str,
+    labels: Option<&BTreeMap<String, String>>,
+) -> Option<bool> {
+    let Some(allowed) = &spec.allowed_namespaces else {
+        return Some(false);
+    };
+    if allowed.names.iter().any(|n| n == "*" || n == namespace) {
+        return Some(true);
+    }
+    let selector = allowed.selector.clone().unwrap_or_default();
+    let labelled = selector
+        .match_labels
+        .as_ref()
+        .is_some_and(|l| !l.is_empty());
+    let expressed = selector
+        .match_expressions
+        .as_ref()
+        .is_some_and(|e| !e.is_empty());
+    if !labelled && !expressed {
+        return Some(false);
+    }
+    Some(Selector::try_from(selector).ok()?.matches(labels?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn allows(rule: serde_json::Value, labels: Option<&[(&str, &str)]>) -> Option<bool> {
+        let spec = serde_json::from_value(json!({
+            "accountRef": {"name": "a"}, "iamUser": {}, "allowedNamespaces": rule,
+        }));
+        let own = |(k, v): &(&str, &str)| ((*k).to_owned(), (*v).to_owned());
+        let labels = labels.map(|l| l.iter().map(own).collect());
+        allowed(&spec.unwrap(), "here", labels.as_ref())
+    }
+
+    #[test]
+    fn nobody_unless_named_or_selected() {
+        let selector = json!({"selector": {"matchLabels": {"team": "a"}}});
+        assert_eq!(allows(json!(null), None), Some(false));
+        assert_eq!(allows(json!({"names": ["there"]}), None), Some(false));
+        assert_eq!(
+            allows(json!({"names": ["there", "here"]}), None),
+            Some(true)
+        );
+        assert_eq!(allows(json!({"names": ["*"]}), None), Some(true));
+        assert_eq!(allows(json!({"selector": {}}), Some(&[])), Some(false));
+        assert_eq!(allows(selector.clone(), Some(&[("team", "a")])), Some(true));
+        assert_eq!(
+            allows(selector.clone(), Some(&[("team", "b")])),
+            Some(false)
+        );
+        assert_eq!(allows(selector, None), None);
+    }
+}

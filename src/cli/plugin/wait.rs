@@ -1,0 +1,112 @@
+//! Waiting for a request to change: a watch, never a poll.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::runtime::{WatchStreamExt, watcher};
+
+use super::client::Session;
+use super::error::Failure;
+use super::progress::Progress;
+use crate::api::{AwsCredentialRequest, ConditionType, Phase, get_condition};
+
+/// What the state of a request means to the one who waits.
+pub(super) enum Judgement<T> {
+    /// It is there.
+    Done(T),
+    /// It will not come, and why.
+    Never(String),
+    /// Not yet; this is what the progress line says.
+    NotYet(String),
+}
+
+/// Watches one request until `judge` is content. It is asked for `None` when
+/// the request (this one, by uid) is no more.
+pub(super) async fn until<T>(
+    session: &Session,
+    request: &AwsCredentialRequest,
+    patience: Duration,
+    mut judge: impl FnMut(Option<&AwsCredentialRequest>) -> Judgement<T>,
+) -> Result<T, Failure> {
+    let name = request.metadata.name.as_deref().unwrap_or_default();
+    let call = session.on_request("watch", name);
+    let stream = watcher::watch_object(session.requests(), name).default_backoff();
+    let mut stream = pin!(stream);
+    let mut progress = Progress::new();
+    let mut last = "nothing was heard of it".to_owned();
+    let deadline = tokio::time::sleep(patience);
+    let mut deadline = pin!(deadline);
+    loop {
+        let seen = tokio::select! {
+            seen = stream.next() => seen,
+            () = &mut deadline => {
+                let waited = humane(patience);
+                return Err(Failure::new(format!("not done after {waited}: {last}")));
+            }
+        };
+        let seen = match seen {
+            Some(Ok(seen)) => seen.filter(|r| r.metadata.uid == request.metadata.uid),
+            // A right that is missing will not come by itself; all else may.
+            Some(Err(error)) if is_refusal(&error) => return Err(call.watch_failed(&error)),
+            Some(Err(error)) => {
+                last = call.watch_failed(&error).sentence;
+                progress.show(&last);
+                continue;
+            }
+            None => return Err(Failure::new("the watch ended by itself")),
+        };
+        match judge(seen.as_ref()) {
+            Judgement::Done(value) => return Ok(value),
+            Judgement::Never(why) => return Err(Failure::new(why)),
+            Judgement::NotYet(what) => {
+                progress.show(&what);
+                last = what;
+            }
+        }
+    }
+}
+
+fn is_refusal(error: &watcher::Error) -> bool {
+    use watcher::Error as E;
+    match error {
+        E::InitialListFailed(kube::Error::Api(status))
+        | E::WatchStartFailed(kube::Error::Api(status)) => {
+            matches!(status.code, 401 | 403 | 404)
+        }
+        _ => false,
+    }
+}
+
+fn humane(patience: Duration) -> String {
+    jiff::SignedDuration::try_from(patience)
+        .map_or_else(|_| format!("{patience:?}"), crate::api::format_duration)
+}
+
+/// The `Ready` condition in one line: `Proving: the key was made and …`.
+pub(super) fn ready_line(request: &AwsCredentialRequest) -> String {
+    let conditions = request.status.as_ref().map(|s| s.conditions.as_slice());
+    match get_condition(conditions.unwrap_or_default(), ConditionType::Ready) {
+        Some(ready) => format!("{}: {}", ready.reason, ready.message),
+        None => "the operator has not looked at it yet; is it running? \
+                 (kubectl keylease doctor)"
+            .to_owned(),
+    }
+}
+
+/// The phase, if the operator has said one.
+pub(super) fn phase(request: &AwsCredentialRequest) -> Option<Phase> {
+    request.status.as_ref()?.phase
+}
+
+/// Why a request that has no live lease will not do, if so.
+pub(super) fn lifeless(request: &AwsCredentialRequest) -> Option<String> {
+    if request.metadata.deletion_timestamp.is_some() {
+        return Some("the request is being deleted".to_owned());
+    }
+    let over = matches!(
+        phase(request),
+        Some(Phase::Failed | Phase::Expired | Phase::Revoked | Phase::Revoking)
+    );
+    over.then(|| ready_line(request))
+}

@@ -1,0 +1,220 @@
+//! A lease that runs: what comes due, and when.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::effect::{Amendment, Attachment, Effect};
+use super::ending::{self, Ending};
+use super::lease::{Term, truncate};
+use super::secret::SecretView;
+use super::view::{RoleView, SecretHint, View};
+use super::{Look, Step, intent, issue, status, ttl};
+use crate::api::{ConditionType, Credential, Lease, OnExpiry, get_condition};
+
+/// Annotation by which a person asks for a new key now.
+pub const ROTATE_ANNOTATION: &str = "keylease.dev/rotate-at";
+/// Time before the end of a lease that is kept for making and proving the next
+/// key, on top of the overlap. New keys take 2–15 s.
+const ROTATION_LEAD: SignedDuration = SignedDuration::from_secs(30);
+
+/// The next step for a running lease.
+pub(super) fn next(view: &View, lease: &Lease, credential: &Credential, now: Timestamp) -> Step {
+    if now >= lease.expires_at.0 {
+        let lapsed = view.rotates();
+        let ending = if lapsed {
+            Ending::Lapsed
+        } else {
+            Ending::Expired
+        };
+        return ending::next(view, ending, now);
+    }
+    if let Some(step) = revoked_by_role(view, lease, now) {
+        return step;
+    }
+    // Somebody took the finalizer off a request whose user lives: put it back.
+    if let (Some(intent), false) = (view.intent(), intent::has_finalizer(&view.request)) {
+        return Step::Do(Effect::Begin(Box::new(intent)));
+    }
+    if let Some(previous) = view.previous()
+        && (now >= previous.remove_at.0 || rotation_due(view, lease, now))
+    {
+        let key = Attachment::Key(previous.access_key_id.clone());
+        return if view.work.cleared.contains(&key) {
+            Step::Do(status::previous_removed(view, now))
+        } else {
+            ending::when_reachable(view, Effect::Clear(key), now)
+        };
+    }
+    if is_resting(view, now) {
+        return Step::Wait(next_due(view, lease));
+    }
+    match &view.secret {
+        SecretView::Unread => return Step::Look(Look::Secret),
+        SecretView::Foreign => return Step::TakeBack(issue::conflict(view)),
+        SecretView::Absent => return issue::next(view, now),
+        SecretView::Ours(_) => {}
+    }
+    if view.rotating() || rotation_due(view, lease, now) {
+        return issue::next(view, now);
+    }
+    if let (Some(step), SecretView::Ours(_)) = (renew(view, lease, now), &view.secret) {
+        return step;
+    }
+    match &view.secret {
+        SecretView::Ours(facts) if facts.holds(&credential.access_key_id) => {
+            Step::Wait(next_due(view, lease))
+        }
+        _ => issue::next(view, now),
+    }
+}
+
+/// Whether the request is served and nothing hints at a change: the one state
+/// that is left on the word of the watches, so that an idle lease costs
+/// nothing.
+pub(super) fn is_resting(view: &View, now: Timestamp) -> bool {
+    let Some((lease, credential)) = view.live() else {
+        return false;
+    };
+    let deleting = view.request.metadata.deletion_timestamp.is_some();
+    let secret_stands = match &view.hint {
+        SecretHint::Holds(key) => key.as_deref() == Some(credential.access_key_id.as_str()),
+        SecretHint::Missing | SecretHint::Unsynced => false,
+    };
+    let work = &view.work;
+    let idle = work.held.is_none() && work.failure.is_none() && work.abandon.is_none();
+    let asked = renewal_asked(view, lease).is_some() || hint_revokes(view, lease);
+    let guarded = credential.user_name.is_none() || intent::has_finalizer(&view.request);
+    guarded
+        && !deleting
+        && secret_stands
+        && idle
+        && !asked
+        && !view.rotating()
+        && now < next_due(view, lease)
+}
+
+/// When something comes due: the end, the rotation, the end of an overlap.
+fn next_due(view: &View, lease: &Lease) -> Timestamp {
+    let rotation = rotation_at(view, lease);
+    let removal = view.previous().map(|p| p.remove_at.0);
+    let all = [rotation, removal].into_iter().flatten();
+    all.fold(lease.expires_at.0, Timestamp::min)
+}
+
+/// When the next key is to be made: early enough that the old one can live on
+/// for the overlap and still be gone at the end of its lease, and not before
+/// half of it is over.
+fn rotation_at(view: &View, lease: &Lease) -> Option<Timestamp> {
+    let asked = rotation_asked(view, lease);
+    if asked.is_some() {
+        return asked;
+    }
+    if view.request.spec.on_expiry != Some(OnExpiry::Rotate) {
+        return None;
+    }
+    let length = lease.expires_at.0.duration_since(lease.issued_at.0);
+    let overlap = ttl::overlap(&view.request, length).unwrap_or_default();
+    let early = overlap + ROTATION_LEAD.min(length / 10);
+    let at = lease.expires_at.0.checked_sub(early.min(length / 2));
+    at.ok()
+}
+
+fn rotation_due(view: &View, lease: &Lease, now: Timestamp) -> bool {
+    rotation_at(view, lease).is_some_and(|at| now >= at)
+}
+
+/// The time in the annotation, if this lease is older than it.
+fn rotation_asked(view: &View, lease: &Lease) -> Option<Timestamp> {
+    let annotations = view.request.metadata.annotations.as_ref()?;
+    let at: Timestamp = annotations.get(ROTATE_ANNOTATION)?.parse().ok()?;
+    (at > lease.issued_at.0).then_some(at)
+}
+
+/// The renewal that was asked for and not served yet.
+fn renewal_asked(view: &View, lease: &Lease) -> Option<Timestamp> {
+    let at = view.request.spec.renew.as_ref()?.at.0;
+    let served = lease.renewed_for.as_ref().map(|t| t.0);
+    (Some(at) != served).then_some(at)
+}
+
+/// Serves a renewal: the new end into the Secret, then into the status.
+/// Sessions end when AWS says so and cannot be renewed; that is told once.
+fn renew(view: &View, lease: &Lease, now: Timestamp) -> Option<Step> {
+    let asked = renewal_asked(view, lease)?;
+    let SecretView::Ours(facts) = &view.secret else {
+        return None;
+    };
+    if view.intent().is_none() {
+        return Some(Step::Do(status::renewal_refused(view, asked, now)));
+    }
+    if let (Some((_, term)), Some(served)) = (&facts.key, facts.renewed_for)
+        && served == truncate(asked)
+    {
+        return Some(Step::Do(status::renewed(view, term, asked, now)));
+    }
+    let current = lease.expires_at.0.duration_since(lease.issued_at.0);
+    let named = view.request.spec.renew.as_ref()?.increment.as_ref();
+    let increment = named.and_then(|i| i.get().ok()).unwrap_or(current);
+    let wanted = now.checked_add(increment).unwrap_or(Timestamp::MAX);
+    let term = Term {
+        issued_at: lease.issued_at.0,
+        expires_at: truncate(wanted.min(lease.max_expires_at.0)),
+        max_expires_at: lease.max_expires_at.0,
+    };
+    Some(Step::Do(Effect::AmendSecret(Amendment {
+        secret: facts.clone(),
+        term,
+        renewed_for: truncate(asked),
+    })))
+}
+
+fn hint_revokes(view: &View, lease: &Lease) -> bool {
+    let before = view.role_hint.revoke_before;
+    view.role_hint.leaving || before.is_some_and(|t| lease.issued_at.0 < t)
+}
+
+/// The role revokes what was issued before a time, or is going away. The cache
+/// only makes us look.
+fn revoked_by_role(view: &View, lease: &Lease, now: Timestamp) -> Option<Step> {
+    if !hint_revokes(view, lease) && !matches!(view.role, RoleView::Found(_)) {
+        return None;
+    }
+    let revoked = match &view.role {
+        RoleView::Unread => return Some(Step::Look(Look::Role)),
+        RoleView::Absent => true,
+        RoleView::Found(role) => {
+            let before = role.spec.revoke_before.as_ref().map(|t| t.0);
+            before.is_some_and(|t| lease.issued_at.0 < t)
+        }
+    };
+    if !revoked {
+        return None;
+    }
+    let stays = view.rotates() && matches!(view.role, RoleView::Found(_));
+    let ending = if stays {
+        Ending::Lapsed
+    } else {
+        Ending::Revoked
+    };
+    Some(ending::next(view, ending, now))
+}
+
+/// A request whose lease has ended: let go of it, and delete it in time.
+pub(super) fn after_the_end(view: &View, now: Timestamp) -> Step {
+    if intent::has_finalizer(&view.request) {
+        return Step::Do(Effect::Release);
+    }
+    let Some(after) = &view.request.spec.ttl_after_expiry else {
+        return Step::Rest;
+    };
+    let status = view.request.status.as_ref();
+    let revoked = status.and_then(|s| get_condition(&s.conditions, ConditionType::Revoked));
+    let (Ok(after), Some(revoked)) = (after.get(), revoked) else {
+        return Step::Rest;
+    };
+    let at = revoked.last_transition_time.0.checked_add(after);
+    match at {
+        Ok(at) if now >= at => Step::Do(Effect::DeleteRequest),
+        Ok(at) => Step::Wait(at),
+        Err(_) => Step::Rest,
+    }
+}
