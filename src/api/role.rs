@@ -38,6 +38,7 @@ use super::{GoDuration, NameRef, TagValue};
         json_path = ".spec.ttl.default"
     ),
     printcolumn(name = "Max TTL", type_ = "string", json_path = ".spec.ttl.max"),
+    printcolumn(name = "Leases", type_ = "integer", json_path = ".status.leases"),
     printcolumn(
         name = "Age",
         type_ = "date",

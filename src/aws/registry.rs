@@ -1,6 +1,6 @@
 //! The accounts that the operator is signed in to, by name of `AwsAccount`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -15,6 +15,7 @@ use crate::plan::view::AccountView;
 #[derive(Clone)]
 pub struct Accounts {
     entries: Arc<RwLock<HashMap<String, Entry>>>,
+    leaving: Arc<RwLock<HashSet<String>>>,
     changed: watch::Sender<()>,
 }
 
@@ -22,6 +23,7 @@ impl Default for Accounts {
     fn default() -> Self {
         Self {
             entries: Arc::default(),
+            leaving: Arc::default(),
             changed: watch::Sender::new(()),
         }
     }
@@ -63,9 +65,21 @@ impl Accounts {
         }
     }
 
+    /// The account is being deleted: its leases have to go first. Says whether
+    /// that is news.
+    pub fn leaves(&self, name: &str) -> bool {
+        self.leaving.write().insert(name.to_owned())
+    }
+
+    /// Whether the account is being deleted.
+    pub fn is_leaving(&self, name: &str) -> bool {
+        self.leaving.read().contains(name)
+    }
+
     /// The account was deleted.
     pub fn forget(&self, name: &str) {
         self.entries.write().remove(name);
+        self.leaving.write().remove(name);
     }
 
     /// The session for an account by name; where the id is known too, one that

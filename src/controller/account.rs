@@ -14,7 +14,9 @@ use kube::runtime::controller::Action;
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
-use super::context::Context;
+use super::context::{Concerned, Context};
+use super::hold::hold;
+use super::ledger;
 use crate::act::FIELD_MANAGER;
 use crate::api::AwsAccount;
 use crate::aws::Credentials;
@@ -57,6 +59,7 @@ pub async fn reconcile(
     ctx: Arc<AccountContext>,
 ) -> Result<Action, Infallible> {
     let name = account.metadata.name.clone().unwrap_or_default();
+    keep_while_used(&account, &ctx.shared).await;
     let (credentials, secret) = match credentials(&account, &ctx.shared).await {
         Ok(found) => found,
         Err(fault) => {
@@ -100,6 +103,24 @@ pub async fn reconcile(
     let pause = account::next_check(&verdict, failures);
     ctx.shared.metrics.reconcile("account", "ok");
     Ok(Action::requeue(Duration::try_from(pause).unwrap_or(RETRY)))
+}
+
+/// An account that is being deleted stays until its leases are revoked: without
+/// its credentials nobody could.
+async fn keep_while_used(account: &AwsAccount, ctx: &Context) {
+    let name = account.metadata.name.as_deref().unwrap_or_default();
+    if account.metadata.deletion_timestamp.is_some() && ctx.accounts.leaves(name) {
+        ctx.notices.concerns(Concerned::ByAccount(name.to_owned()));
+    }
+    let cached = ctx.requests.state();
+    let cached = cached
+        .iter()
+        .filter(|r| ledger::holds(r) && ledger::account_of(r) == name);
+    let in_use = cached.count().max(ctx.ledger.of_account(name)) > 0;
+    let api: Api<AwsAccount> = Api::all(ctx.client.clone());
+    if let Err(fault) = hold(&api, &ctx.hands.calls, account, in_use).await {
+        tracing::info!(account = name, error = fault.message, "account not held");
+    }
 }
 
 /// How long the last sign-in is good for, if it worked and nothing changed.
@@ -159,6 +180,7 @@ async fn sign_in(
         verdict.message
     );
     report(account, &outcome, &verdict, ctx).await;
+    ctx.notices.concerns(Concerned::ByAccount(name));
     verdict
 }
 

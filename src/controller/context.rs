@@ -43,17 +43,36 @@ pub struct Context {
     pub requests: Store<AwsCredentialRequest>,
 }
 
-/// What the request controller tells the others.
+/// What the controllers tell each other.
+///
+/// Requests learn of roles and accounts in this way, not by watches of their
+/// own: a second watch may be ahead of the cache that a decision then looks
+/// into, and nobody would look again.
 #[derive(Clone)]
 pub struct Notices {
+    concerned: UnboundedSender<Concerned>,
     suspects: UnboundedSender<ObjectRef<AwsAccount>>,
     counted: UnboundedSender<ObjectRef<AwsRole>>,
+    used: UnboundedSender<ObjectRef<AwsAccount>>,
+}
+
+/// Requests whom a change concerns.
+#[derive(Clone, Debug)]
+pub enum Concerned {
+    /// Those of a role, by its name.
+    ByRole(String),
+    /// Those of an account, by its name.
+    ByAccount(String),
 }
 
 /// Where the notices arrive.
 pub struct Noticed {
+    /// Requests to look at again.
+    pub requests: UnboundedReceiver<Concerned>,
     /// Accounts whose sign-in should be looked at now, because a call with it
-    /// failed, or because fewer leases need them.
+    /// failed.
+    pub suspects: UnboundedReceiver<ObjectRef<AwsAccount>>,
+    /// Accounts whose number of leases changed.
     pub accounts: UnboundedReceiver<ObjectRef<AwsAccount>>,
     /// Roles whose number of leases changed.
     pub roles: UnboundedReceiver<ObjectRef<AwsRole>>,
@@ -62,9 +81,28 @@ pub struct Noticed {
 impl Notices {
     /// The two ends.
     pub fn channel() -> (Self, Noticed) {
-        let (suspects, accounts) = unbounded();
+        let (suspects, suspected) = unbounded();
         let (counted, roles) = unbounded();
-        (Self { suspects, counted }, Noticed { accounts, roles })
+        let (used, accounts) = unbounded();
+        let (concerned, requests) = unbounded();
+        let notices = Self {
+            concerned,
+            suspects,
+            counted,
+            used,
+        };
+        let noticed = Noticed {
+            requests,
+            suspects: suspected,
+            accounts,
+            roles,
+        };
+        (notices, noticed)
+    }
+
+    /// A role or an account changed in a way that concerns its requests.
+    pub fn concerns(&self, whom: Concerned) {
+        let _ = self.concerned.unbounded_send(whom);
     }
 
     /// A call with this account's credentials failed.
@@ -74,8 +112,11 @@ impl Notices {
         let _ = self.suspects.unbounded_send(ObjectRef::new(account));
     }
 
-    /// A lease of this role came or went.
-    pub fn counted(&self, role: &str) {
+    /// A lease of this role, in this account, came or went.
+    pub fn counted(&self, role: &str, account: Option<&str>) {
         let _ = self.counted.unbounded_send(ObjectRef::new(role));
+        if let Some(account) = account {
+            let _ = self.used.unbounded_send(ObjectRef::new(account));
+        }
     }
 }

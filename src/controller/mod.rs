@@ -10,7 +10,7 @@ mod request;
 mod role;
 mod secret_index;
 
-pub use context::{Context, Noticed, Notices};
+pub use context::{Concerned, Context, Noticed, Notices};
 pub use desk::Desk;
 pub use ledger::Ledger;
 pub use secret_index::SecretIndex;
@@ -88,11 +88,16 @@ impl Controllers {
         readiness: Readiness,
         stop: CancellationToken,
     ) {
-        let Noticed { accounts, roles } = noticed;
+        let Noticed {
+            requests: concerned,
+            suspects,
+            accounts: used,
+            roles,
+        } = noticed;
         readiness.expect(SECRETS);
         readiness.expect(SIGN_IN);
         let sign_in = first_sign_in(ctx.clone(), self.accounts.store(), readiness.clone());
-        let accounts = run_accounts(self.accounts, ctx.clone(), accounts, stop.clone());
+        let accounts = run_accounts(self.accounts, ctx.clone(), suspects, used, stop.clone());
         let roles = run_roles(
             self.roles,
             ctx.clone(),
@@ -100,7 +105,7 @@ impl Controllers {
             readiness.clone(),
             stop.clone(),
         );
-        let requests = run_requests(self.requests, ctx, readiness, stop.clone());
+        let requests = run_requests(self.requests, ctx, concerned, readiness, stop.clone());
         let sign_in = stop.run_until_cancelled(sign_in);
         futures::join!(accounts, roles, requests, sign_in);
     }
@@ -144,6 +149,7 @@ async fn run_accounts(
     controller: Controller<AwsAccount>,
     shared: Arc<Context>,
     suspects: UnboundedReceiver<ObjectRef<AwsAccount>>,
+    used: UnboundedReceiver<ObjectRef<AwsAccount>>,
     stop: CancellationToken,
 ) {
     let store = controller.store();
@@ -157,9 +163,16 @@ async fn run_accounts(
         .with_config(controller::Config::default().concurrency(8))
         .reconcile_on(account_secrets(&shared, store))
         .reconcile_on(suspects)
+        .reconcile_on(used)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(account::reconcile, never_fails, ctx);
-    drain(outcomes, |gone| shared.accounts.forget(gone)).await;
+    drain(outcomes, |gone| {
+        shared.accounts.forget(gone);
+        shared
+            .notices
+            .concerns(Concerned::ByAccount(gone.to_owned()));
+    })
+    .await;
 }
 
 /// Accounts that name a Secret of our namespace which just changed.
@@ -207,9 +220,10 @@ async fn run_roles(
     }
     let store = controller.store();
     let accounts: Api<AwsAccount> = Api::all(shared.client.clone());
+    let notices = shared.notices.clone();
     let ctx = Arc::new(RoleContext {
         shared,
-        written: parking_lot::Mutex::default(),
+        known: parking_lot::Mutex::default(),
     });
     let outcomes = controller
         .with_config(controller::Config::default().concurrency(8))
@@ -219,12 +233,16 @@ async fn run_roles(
         .reconcile_on(counted)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(role::reconcile, never_fails, ctx);
-    drain(outcomes, |_| {}).await;
+    drain(outcomes, |gone| {
+        notices.concerns(Concerned::ByRole(gone.to_owned()));
+    })
+    .await;
 }
 
 async fn run_requests(
     controller: Controller<AwsCredentialRequest>,
     ctx: Arc<Context>,
+    concerned: UnboundedReceiver<Concerned>,
     readiness: Readiness,
     stop: CancellationToken,
 ) {
@@ -243,21 +261,19 @@ async fn run_requests(
     if stop.run_until_cancelled(started).await.is_none() {
         return follow.abort();
     }
-    let by_role = store.clone();
-    let role_api: Api<AwsRole> = Api::all(ctx.client.clone());
-    let account_api: Api<AwsAccount> = Api::all(ctx.client.clone());
+    let concerned = concerned.flat_map(move |whom| {
+        let names = match whom {
+            Concerned::ByRole(role) => vec![role],
+            Concerned::ByAccount(account) => of_account(&roles, &account)
+                .into_iter()
+                .map(|role| role.name)
+                .collect(),
+        };
+        futures::stream::iter(of_roles(&store, &names))
+    });
     let outcomes = controller
         .with_config(controller::Config::default().concurrency(REQUEST_CONCURRENCY))
-        .watches(role_api, watch_config(), move |role| {
-            of_roles(&by_role, &[role.name_any()])
-        })
-        .watches(account_api, watch_config(), move |account| {
-            let named = of_account(&roles, &account.name_any());
-            of_roles(
-                &store,
-                &named.into_iter().map(|r| r.name).collect::<Vec<_>>(),
-            )
-        })
+        .reconcile_on(concerned)
         .reconcile_on(changes)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(request::reconcile, never_fails, ctx.clone());

@@ -51,7 +51,7 @@ pub async fn reconcile(
         usage: Usage::default(),
         work,
     };
-    view.role_hint = role_hint(&view.request.spec.role_ref.name, &ctx);
+    view.role_hint = role_hint(&view, &ctx);
     let new_place = ctx.ledger.note(&view.request);
     let action = run(&mut view, &mut key, &ctx).await;
     let role = view.request.spec.role_ref.name.clone();
@@ -62,7 +62,8 @@ pub async fn reconcile(
         ctx.ledger.note(&view.request)
     };
     if counted || new_place {
-        ctx.notices.counted(&role);
+        let account = view.account_wanted().map(|(name, _)| name);
+        ctx.notices.counted(&role, account.as_deref());
     }
     let work = view.work;
     if work.held.is_none() {
@@ -181,16 +182,18 @@ fn note(effect: &Effect, outcome: &Outcome, view: &View, account: &str, ctx: &Co
 
 /// What the cache says of the role. A role that the cache has not is leaving
 /// only if the cache is complete, which it is before any request is looked at.
-fn role_hint(name: &str, ctx: &Context) -> RoleHint {
-    match ctx.roles.get(&ObjectRef::new(name)) {
-        Some(role) => RoleHint {
-            revoke_before: role.spec.revoke_before.as_ref().map(|t| t.0),
-            leaving: role.metadata.deletion_timestamp.is_some(),
-        },
-        None => RoleHint {
-            revoke_before: None,
-            leaving: true,
-        },
+fn role_hint(view: &View, ctx: &Context) -> RoleHint {
+    let role = ctx
+        .roles
+        .get(&ObjectRef::new(&view.request.spec.role_ref.name));
+    let named = role.as_ref().map(|r| r.spec.account_ref.name.clone());
+    let account = view.account_wanted().map(|(name, _)| name).or(named);
+    RoleHint {
+        revoke_before: role
+            .as_ref()
+            .and_then(|r| r.spec.revoke_before.as_ref().map(|t| t.0)),
+        leaving: role.is_none_or(|r| r.metadata.deletion_timestamp.is_some()),
+        account_leaving: account.is_some_and(|name| ctx.accounts.is_leaving(&name)),
     }
 }
 

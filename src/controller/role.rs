@@ -12,7 +12,7 @@ use kube::api::PostParams;
 use kube::runtime::controller::Action;
 use parking_lot::Mutex;
 
-use super::context::Context;
+use super::context::{Concerned, Context};
 use super::hold::hold;
 use super::ledger;
 use crate::act::FIELD_MANAGER;
@@ -30,8 +30,17 @@ const PACE: Duration = Duration::from_secs(1);
 pub struct RoleContext {
     /// What all controllers share.
     pub shared: Arc<Context>,
-    /// When each role's status was last written, by name.
-    pub written: Mutex<HashMap<String, Instant>>,
+    /// What was done about each role, by name.
+    pub known: Mutex<HashMap<String, Known>>,
+}
+
+/// What was done about a role.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// When its status was last written.
+    written: Option<Instant>,
+    /// The version that its requests were told of: uid, generation, leaving.
+    told: Option<(Option<String>, Option<i64>, bool)>,
 }
 
 /// Judges one role.
@@ -44,15 +53,15 @@ pub async fn reconcile(role: Arc<AwsRole>, ctx: Arc<RoleContext>) -> Result<Acti
     let leases = leases(&name, &ctx.shared);
     let status = plan::role::status(&role, &account, leases, Timestamp::now());
     let news = role.status.as_ref() != Some(&status);
-    let last = ctx.written.lock().get(&name).copied();
-    let wait = last.and_then(|at| PACE.checked_sub(at.elapsed()));
+    let written = tell_requests(&name, &role, &ctx);
+    let wait = written.and_then(|at| PACE.checked_sub(at.elapsed()));
     if let (true, Some(wait)) = (news, wait) {
         return Ok(Action::requeue(wait));
     }
     let api: Api<AwsRole> = Api::all(ctx.shared.client.clone());
     let mut done = Ok(());
     if news {
-        ctx.written.lock().insert(name.clone(), Instant::now());
+        ctx.known.lock().entry(name.clone()).or_default().written = Some(Instant::now());
         done = report(&api, &role, status, &ctx.shared).await;
     }
     if done.is_ok() && !news {
@@ -69,6 +78,25 @@ pub async fn reconcile(role: Arc<AwsRole>, ctx: Arc<RoleContext>) -> Result<Acti
             Ok(Action::requeue(RETRY))
         }
     }
+}
+
+/// Lets the role's requests know of a change, once. Says when the status was
+/// last written.
+fn tell_requests(name: &str, role: &AwsRole, ctx: &RoleContext) -> Option<Instant> {
+    let meta = &role.metadata;
+    let version = Some((
+        meta.uid.clone(),
+        meta.generation,
+        meta.deletion_timestamp.is_some(),
+    ));
+    let mut known = ctx.known.lock();
+    let known = known.entry(name.to_owned()).or_default();
+    if known.told != version {
+        known.told = version;
+        let whom = Concerned::ByRole(name.to_owned());
+        ctx.shared.notices.concerns(whom);
+    }
+    known.written
 }
 
 /// The larger of two counts: the ledger is exact and fills up after a start,

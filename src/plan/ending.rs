@@ -166,7 +166,6 @@ fn finish(view: &View, ending: Ending, now: Timestamp) -> Step {
         Ending::Deleted => Step::Do(Effect::Release),
         Ending::Expired => Step::Do(status::expired(view, now)),
         Ending::Revoked => Step::Do(status::revoked(view, now)),
-        Ending::Lapsed if finalizer => Step::Do(Effect::Release),
         Ending::Lapsed => Step::Do(status::lapsed(view, now)),
         Ending::Abandoned if finalizer => Step::Do(Effect::Release),
         Ending::Abandoned => match &view.work.abandon {

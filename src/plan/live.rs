@@ -169,12 +169,16 @@ fn renew(view: &View, lease: &Lease, now: Timestamp) -> Option<Step> {
 
 fn hint_revokes(view: &View, lease: &Lease) -> bool {
     let before = view.role_hint.revoke_before;
-    view.role_hint.leaving || before.is_some_and(|t| lease.issued_at.0 < t)
+    let hint = view.role_hint;
+    hint.leaving || hint.account_leaving || before.is_some_and(|t| lease.issued_at.0 < t)
 }
 
 /// The role revokes what was issued before a time, or is going away. The cache
 /// only makes us look.
 fn revoked_by_role(view: &View, lease: &Lease, now: Timestamp) -> Option<Step> {
+    if view.role_hint.account_leaving {
+        return Some(ending::next(view, Ending::Revoked, now));
+    }
     if !hint_revokes(view, lease) && !matches!(view.role, RoleView::Found(_)) {
         return None;
     }

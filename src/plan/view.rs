@@ -53,6 +53,8 @@ pub struct RoleHint {
     pub revoke_before: Option<Timestamp>,
     /// The role is being deleted, or gone.
     pub leaving: bool,
+    /// The account is being deleted, which cannot be taken back.
+    pub account_leaving: bool,
 }
 
 /// How many leases there are already, before this request.

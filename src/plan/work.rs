@@ -34,7 +34,8 @@ const MAX_PROOF_PAUSE: SignedDuration = SignedDuration::from_secs(1);
 pub struct Work {
     /// When this process first took the request up.
     pub started: Timestamp,
-    /// This process wrote the intent: nothing was in AWS before.
+    /// This process wrote the intent when nothing was in AWS, or made the user:
+    /// whatever is on it, this process put there.
     pub began: bool,
     /// The intent that this process wrote.
     pub vetted: Option<Intent>,
@@ -203,6 +204,7 @@ impl View {
             self.work.stalls = 0;
         }
         let was = self.permissions_on_user();
+        let was_live = self.live().is_some();
         if let Outcome::Request(request) = &outcome {
             self.request = request.clone();
             self.seen = Seen::Direct;
@@ -243,6 +245,15 @@ impl View {
             (Effect::DeleteRequest, _) => self.gone = true,
             (Effect::Report(report), _) => {
                 work.failure = None;
+                // The lease ended and another is to follow: from the beginning,
+                // and admitted anew.
+                if was_live && report.status.lease.is_none() {
+                    *work = Work {
+                        user: UserFact::Gone,
+                        keys: KeysFact::Known(Vec::new()),
+                        ..Work::new(now)
+                    };
+                }
                 if !intent_stands {
                     work.abandon = None;
                 }
@@ -259,9 +270,12 @@ impl View {
             }
 
             (Effect::CreateUser, _) => {
+                work.began = true;
                 work.user = UserFact::Ours;
                 work.keys = KeysFact::Known(Vec::new());
                 work.granted.clear();
+                work.cleared.clear();
+                work.inventory = None;
                 work.held = None;
             }
             (Effect::InspectUser, Outcome::User(owner)) => self.record_owner(owner),

@@ -1,1 +1,9 @@
-fn main() {}
+//! `kubectl keylease` against a real API server, with the real operator behind
+//! it and a fake AWS behind that.
+
+mod bed;
+mod changes;
+mod doctor;
+mod exec;
+mod issue;
+mod views;

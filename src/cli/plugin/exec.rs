@@ -35,7 +35,7 @@ const OTHER_SOURCES: [&str; 11] = [
     "AWS_SHARED_CREDENTIALS_FILE",
 ];
 
-/// Run a command with a credential that ends with it.
+/// Run a command with a credential that ends with it
 ///
 /// The command gets AWS_ACCESS_KEY_ID and the like in its environment, and
 /// neither AWS_PROFILE nor any other source of credentials. Signals are handed

@@ -10,7 +10,7 @@ use super::signals::Signals;
 use super::{paint, when};
 use crate::api::GoDuration;
 
-/// Get a credential of a role and print it.
+/// Get a credential of a role and print it
 ///
 /// Makes an AwsCredentialRequest, waits until its key was proven to work, and
 /// prints what the Secret holds. The lease goes on after the command has ended,

@@ -40,7 +40,6 @@ use error::Failure;
     name = "kubectl-keylease",
     bin_name = "kubectl keylease",
     version,
-    about,
     arg_required_else_help = true,
     after_help = "Exit codes: 0 done, 1 failed, 2 used wrongly, 128+n ended by signal n. \
                   `exec` ends with the code of its command.\n\

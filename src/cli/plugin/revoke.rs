@@ -19,7 +19,7 @@ use crate::api::AwsRole;
 /// before is revoked, requests with onExpiry Rotate get a new one, and requests
 /// that are still to come are served.
 #[derive(clap::Args)]
-#[group(id = "what", required = true, multiple = false, args = ["name", "role", "all"])]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["name", "role", "all"]))]
 pub(super) struct Args {
     /// The request.
     name: Option<String>,

@@ -162,6 +162,7 @@ impl World {
                 .as_ref()
                 .and_then(|r| r.spec.revoke_before.as_ref().map(|t| t.0)),
             leaving: self.role.is_none(),
+            account_leaving: false,
         }
     }
 
