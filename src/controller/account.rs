@@ -27,6 +27,10 @@ use crate::plan::effect::Fault;
 /// When to try again after the API server did not serve.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// How often an account that is being deleted is asked whether it is still
+/// needed.
+const LEAVING: Duration = Duration::from_secs(1);
+
 /// The account controller's own context.
 pub struct AccountContext {
     /// What all controllers share.
@@ -77,8 +81,10 @@ pub async fn reconcile(
         generation: account.metadata.generation,
         secret,
     };
+    let leaving = account.metadata.deletion_timestamp.is_some();
     if let Some(left) = still_good(&ctx, &name, &fingerprint) {
-        return Ok(Action::requeue(left));
+        // The last lease may be gone in AWS and still in the cache.
+        return Ok(Action::requeue(if leaving { LEAVING } else { left }));
     }
     let verdict = sign_in(&account, credentials, &ctx.shared).await;
     let failures = {

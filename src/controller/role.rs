@@ -50,7 +50,7 @@ pub struct Known {
 pub async fn reconcile(role: Arc<AwsRole>, ctx: Arc<RoleContext>) -> Result<Action, Infallible> {
     let name = role.metadata.name.clone().unwrap_or_default();
     let account = ctx.shared.accounts.view(&role.spec.account_ref.name, None);
-    let leases = leases(&name, &ctx.shared);
+    let (leases, settled) = leases(&name, &ctx.shared);
     let status = plan::role::status(&role, &account, leases, Timestamp::now());
     let news = role.status.as_ref() != Some(&status);
     let written = tell_requests(&name, &role, &ctx);
@@ -70,7 +70,11 @@ pub async fn reconcile(role: Arc<AwsRole>, ctx: Arc<RoleContext>) -> Result<Acti
     match done {
         Ok(()) => {
             ctx.shared.metrics.reconcile("role", "ok");
-            Ok(Action::await_change())
+            Ok(if settled {
+                Action::await_change()
+            } else {
+                Action::requeue(PACE)
+            })
         }
         Err(fault) => {
             tracing::info!(role = name, error = fault.message, "role not written");
@@ -99,14 +103,15 @@ fn tell_requests(name: &str, role: &AwsRole, ctx: &RoleContext) -> Option<Instan
     known.written
 }
 
-/// The larger of two counts: the ledger is exact and fills up after a start,
-/// the cache is complete and lags.
-fn leases(role: &str, ctx: &Context) -> usize {
+/// The larger of two counts, and whether they agree: the ledger is exact and
+/// fills up after a start, the cache is complete and lags.
+fn leases(role: &str, ctx: &Context) -> (usize, bool) {
     let cached = ctx.requests.state();
     let cached = cached
         .iter()
         .filter(|r| r.spec.role_ref.name == role && ledger::holds(r));
-    cached.count().max(ctx.ledger.of_role(role))
+    let (cached, noted) = (cached.count(), ctx.ledger.of_role(role));
+    (cached.max(noted), cached == noted)
 }
 
 /// Writes the status; the event of that write brings the role back here, where

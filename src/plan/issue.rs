@@ -79,7 +79,9 @@ fn secret_stands(view: &View) -> bool {
 fn rotate(view: &View, old: &Intent, new: Intent) -> Step {
     let was = view.permissions_on_user().into_iter();
     let retired: BTreeSet<_> = was.filter(|p| !new.permissions.contains(p)).collect();
-    let replaces = view.live().map(|(_, c)| c.access_key_id.clone());
+    // A key whose Secret is lost serves nobody: it goes, instead of living on.
+    let live = view.live().filter(|_| secret_stands(view));
+    let replaces = live.map(|(_, c)| c.access_key_id.clone());
     Step::Do(Effect::Begin(Box::new(Intent {
         attempt: old.attempt.saturating_add(1),
         // The user is what it is: made once, in one account, on one path.

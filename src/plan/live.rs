@@ -131,8 +131,10 @@ fn rotation_asked(view: &View, lease: &Lease) -> Option<Timestamp> {
 
 /// The renewal that was asked for and not served yet.
 fn renewal_asked(view: &View, lease: &Lease) -> Option<Timestamp> {
-    let at = view.request.spec.renew.as_ref()?.at.0;
-    let served = lease.renewed_for.as_ref().map(|t| t.0);
+    // Times are written in whole seconds: what is asked with more is compared
+    // with less.
+    let at = truncate(view.request.spec.renew.as_ref()?.at.0);
+    let served = lease.renewed_for.as_ref().map(|t| truncate(t.0));
     (Some(at) != served).then_some(at)
 }
 
@@ -147,7 +149,7 @@ fn renew(view: &View, lease: &Lease, now: Timestamp) -> Option<Step> {
         return Some(Step::Do(status::renewal_refused(view, asked, now)));
     }
     if let (Some((_, term)), Some(served)) = (&facts.key, facts.renewed_for)
-        && served == truncate(asked)
+        && served == asked
     {
         return Some(Step::Do(status::renewed(view, term, asked, now)));
     }
@@ -163,7 +165,7 @@ fn renew(view: &View, lease: &Lease, now: Timestamp) -> Option<Step> {
     Some(Step::Do(Effect::AmendSecret(Amendment {
         secret: facts.clone(),
         term,
-        renewed_for: truncate(asked),
+        renewed_for: asked,
     })))
 }
 

@@ -227,6 +227,15 @@ impl View {
                 };
                 work.granted = was.into_iter().map(|p| (p, true)).collect();
             }
+            // A live user, and an intent that is put back or corrected: nothing
+            // is known of the user but that it is there.
+            (Effect::Begin(_), _) if was_live => {
+                *work = Work {
+                    vetted,
+                    secret: work.secret,
+                    ..Work::new(now)
+                };
+            }
             (Effect::Begin(_), _) => {
                 work.began = true;
                 work.vetted = vetted;

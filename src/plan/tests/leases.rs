@@ -360,6 +360,41 @@ fn a_finalizer_that_was_taken_off_is_put_back() {
     operator.settle(&mut world);
     assert!(has_finalizer(world.request.as_ref().unwrap()));
     assert_eq!(world.keys(), ["AKIA1"]);
+    world.delete_request();
+    operator.settle(&mut world);
+    assert!(world.user.is_none() && world.request.is_none());
+}
+
+#[test]
+fn a_renewal_with_parts_of_a_second_is_served_once() {
+    let mut world = world();
+    let mut operator = Operator::new(&world);
+    run(&mut operator, &mut world, 30);
+    let at = world.now + SignedDuration::from_micros(123_456);
+    world.request.as_mut().unwrap().spec.renew = Some(Renew {
+        at: Time(at),
+        increment: None,
+    });
+    world.bump();
+    run(&mut operator, &mut world, 1);
+    assert_eq!(status(&world).lease.unwrap().renewals, 1);
+}
+
+#[test]
+fn a_lost_secret_beside_an_edited_intent_leaves_one_key() {
+    use crate::plan::intent::INTENT_ANNOTATION;
+    let mut world = world();
+    let mut operator = Operator::new(&world);
+    operator.settle(&mut world);
+    let annotations = world.request.as_mut().unwrap().metadata.annotations.as_mut();
+    let intent = annotations.unwrap().get_mut(INTENT_ANNOTATION).unwrap();
+    *intent = intent.replace("ReadOnlyAccess", "AdministratorAccess");
+    world.bump();
+    world.secret = None;
+    operator.settle(&mut world);
+    assert_eq!(world.keys(), ["AKIA2"]);
+    let policy = Attachment::ManagedPolicy("arn:aws:iam::aws:policy/AdministratorAccess".into());
+    assert!(!world.user.unwrap().on_it.contains(&policy));
 }
 
 #[test]
