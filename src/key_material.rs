@@ -40,13 +40,50 @@ impl KeyMaterial {
         self.session_token.as_ref().map(|t| t.as_str())
     }
 
-    /// The text with the secret blotted out, for error messages that came from
-    /// a server which saw it.
+    /// An error message of a server that saw the secret, fit to be told: every
+    /// long run of the characters that keys, tokens and their base 64 are made
+    /// of is blotted out, in whatever form it quotes them.
     pub fn redact(&self, text: &str) -> String {
-        let text = text.replace(self.secret.as_str(), "[redacted]");
-        match &self.session_token {
-            Some(token) => text.replace(token.as_str(), "[redacted]"),
-            None => text,
+        let coded = |c: char| c.is_ascii_alphanumeric() || "+/=_-".contains(c);
+        let mut told = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(start) = rest.find(coded) {
+            let end = rest[start..]
+                .find(|c| !coded(c))
+                .map_or(rest.len(), |n| start + n);
+            told.push_str(&rest[..start]);
+            let run = &rest[start..end];
+            told.push_str(if run.len() < LONGEST_WORD {
+                run
+            } else {
+                "[redacted]"
+            });
+            rest = &rest[end..];
         }
+        told.push_str(rest);
+        told.replace(self.secret.as_str(), "[redacted]")
+    }
+}
+
+/// Runs from this length on are no words. A secret access key has 40
+/// characters; half of one is told nowhere either.
+const LONGEST_WORD: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_secret_is_blotted_out_in_any_form() {
+        let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+        let key = KeyMaterial::new("AKIA".into(), secret.into(), None);
+        let coded = "d0phbHJYVXRuRkVNSS9LN01ERU5HL2JQeFJmaUNZRVhBTVBMRUtFWQ==";
+        let told = key.redact(&format!(
+            "denied: {secret} and \"{coded}\", quota of 5 secrets"
+        ));
+        assert_eq!(
+            told,
+            "denied: [redacted] and \"[redacted]\", quota of 5 secrets"
+        );
     }
 }

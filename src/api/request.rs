@@ -56,6 +56,8 @@ use super::{AwsCredentialRequestStatus, GoDuration, NameRef};
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("(has(self.roleArn) ? self.roleArn : '') == (has(oldSelf.roleArn) ? oldSelf.roleArn : '')").message("roleArn cannot be changed; make a new request"))]
+#[x_kube(validation = Rule::new("(has(self.secret) && has(self.secret.type) ? self.secret.type : 'Opaque') == (has(oldSelf.secret) && has(oldSelf.secret.type) ? oldSelf.secret.type : 'Opaque')").message("secret.type cannot be changed; make a new request"))]
 #[x_kube(validation = Rule::new("(has(self.secret) && has(self.secret.name) ? self.secret.name : '') == (has(oldSelf.secret) && has(oldSelf.secret.name) ? oldSelf.secret.name : '')").message("secret.name cannot be changed; make a new request"))]
 pub struct AwsCredentialRequestSpec {
     /// The `AwsRole` whose permissions the credential carries. It cannot be

@@ -46,8 +46,8 @@ use super::{GoDuration, NameRef, TagValue};
     )
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.iamUser), has(self.assumedRole), has(self.federationToken), has(self.sessionToken), has(self.staticUser)].filter(x, x).size() == 1").message("a role takes exactly one of iamUser, assumedRole, federationToken, sessionToken and staticUser"))]
-#[x_kube(validation = Rule::new("has(self.iamUser) == has(oldSelf.iamUser) && has(self.assumedRole) == has(oldSelf.assumedRole) && has(self.federationToken) == has(oldSelf.federationToken) && has(self.sessionToken) == has(oldSelf.sessionToken) && has(self.staticUser) == has(oldSelf.staticUser)").message("the credential type of a role cannot be changed; make a new role"))]
+#[x_kube(validation = Rule::new("[has(self.iamUser), has(self.assumedRole), has(self.federationToken), has(self.sessionToken)].filter(x, x).size() == 1").message("a role takes exactly one of iamUser, assumedRole, federationToken and sessionToken"))]
+#[x_kube(validation = Rule::new("has(self.iamUser) == has(oldSelf.iamUser) && has(self.assumedRole) == has(oldSelf.assumedRole) && has(self.federationToken) == has(oldSelf.federationToken) && has(self.sessionToken) == has(oldSelf.sessionToken)").message("the credential type of a role cannot be changed; make a new role"))]
 pub struct AwsRoleSpec {
     /// The `AwsAccount` in which credentials of this role are made.
     pub account_ref: NameRef,
@@ -71,11 +71,6 @@ pub struct AwsRoleSpec {
     /// user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_token: Option<SessionToken>,
-
-    /// An existing IAM user whose key is handed out and rotated. The user
-    /// itself is never made, changed or deleted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub static_user: Option<StaticUser>,
 
     /// How long leases of this role live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -166,21 +161,6 @@ pub struct FederationToken {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 pub struct SessionToken {}
 
-/// An existing IAM user whose key is handed out and rotated.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct StaticUser {
-    /// Name of the IAM user. It exists already and outlives every lease.
-    #[schemars(length(min = 1, max = 64))]
-    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_+=,.@-]+$')").message("userName has 1-64 letters, digits and _+=,.@-"))]
-    pub user_name: String,
-
-    /// How often the key is replaced. From 1m to 8760h. Default: 24h.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]{1,7}(h|m|s))+$')").message("rotationPeriod must be a duration in h, m and s, such as 24h"))]
-    pub rotation_period: Option<GoDuration>,
-}
-
 /// The permissions and marks of the IAM user behind a lease.
 ///
 /// A change applies to leases that are issued after it.
@@ -234,19 +214,22 @@ pub struct IamUser {
     pub tags: BTreeMap<String, TagValue>,
 }
 
-/// How long leases live. Both default to 768h, the system's maximum.
+/// How long leases live. For IAM users both default to 768h, the system's
+/// maximum. Sessions live from 15m to 12h (`assumedRole`) or 36h
+/// (`federationToken`, `sessionToken`), and 1h where no default is named.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.default) || !has(self.max) || !self.default.matches('^([0-9]{1,7}(h|m|s))+$') || !self.max.matches('^([0-9]{1,7}(h|m|s))+$') || duration(self.default) <= duration(self.max)").message("ttl.default must not be longer than ttl.max"))]
 pub struct RoleTtl {
-    /// The lifetime of a lease whose request names none. From 1s to 768h.
-    /// Default: 768h, or `max` if that is shorter. Example: `1h`.
+    /// The lifetime of a lease whose request names none. From 1s to 768h; from
+    /// 15m for sessions. Default: `max`; for sessions 1h, or `max` if that is
+    /// shorter. Example: `1h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]{1,7}(h|m|s))+$') && duration(self) >= duration('1s') && duration(self) <= duration('768h')").message("ttl.default must be a duration in h, m and s between 1s and 768h, such as 1h or 15m"))]
     pub default: Option<GoDuration>,
 
     /// The longest lifetime that a request may ask for. From 1s to 768h.
-    /// Default: 768h. Example: `24h`.
+    /// Default: 768h; for sessions 12h or 36h. Example: `24h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self.matches('^([0-9]{1,7}(h|m|s))+$') && duration(self) >= duration('1s') && duration(self) <= duration('768h')").message("ttl.max must be a duration in h, m and s between 1s and 768h, such as 24h"))]
     pub max: Option<GoDuration>,

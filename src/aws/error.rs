@@ -30,12 +30,11 @@ where
     }
 }
 
-/// A call whose answer did not come. Only a request that could not be built,
-/// or that found no credentials, certainly had no effect.
+/// A call whose answer did not come. Only one that could not be built certainly
+/// had no effect; of a connection that broke nobody knows at which end.
 fn unanswered<E, R>(error: &SdkError<E, R>) -> FaultClass {
     match error {
         SdkError::ConstructionFailure(_) => FaultClass::Unavailable,
-        SdkError::DispatchFailure(e) if e.is_other() || e.is_user() => FaultClass::Unavailable,
         _ => FaultClass::NoAnswer,
     }
 }

@@ -62,6 +62,16 @@ pub(super) struct Args {
     /// because AWS cannot confine group membership to a user path.
     #[arg(long = "allow-group", value_name = "NAME")]
     groups: Vec<String>,
+
+    /// ARN of an IAM role that roles of type assumedRole may hand out.
+    /// Repeatable. Default: none.
+    #[arg(long = "assume-role", value_name = "ARN")]
+    assumed: Vec<String>,
+
+    /// Whether roles of type federationToken are used. sessionToken needs no
+    /// right.
+    #[arg(long)]
+    federation: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), String> {
@@ -79,6 +89,8 @@ fn policy(args: &Args) -> Value {
         boundary,
         policies,
         groups,
+        assumed,
+        federation,
     } = args;
     let cluster = cluster_id
         .as_ref()
@@ -122,6 +134,19 @@ fn policy(args: &Args) -> Value {
             "Action": ["iam:AddUserToGroup", "iam:RemoveUserFromGroup"], "Resource": groups,
         }));
     }
+    if !assumed.is_empty() {
+        statements.push(json!({
+            "Sid": "AssumeRoles", "Effect": "Allow",
+            "Action": ["sts:AssumeRole", "sts:TagSession"], "Resource": assumed,
+        }));
+    }
+    if *federation {
+        statements.push(json!({
+            "Sid": "FederationTokens", "Effect": "Allow",
+            "Action": ["sts:GetFederationToken", "sts:TagSession"],
+            "Resource": format!("arn:{partition}:sts::{account_id}:federated-user/*"),
+        }));
+    }
     json!({"Version": "2012-10-17", "Statement": statements})
 }
 
@@ -160,6 +185,8 @@ mod tests {
             boundary: None,
             policies: vec![],
             groups: vec![],
+            assumed: vec![],
+            federation: false,
         }
     }
 

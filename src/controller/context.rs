@@ -63,6 +63,8 @@ pub enum Concerned {
     ByRole(String),
     /// Those of an account, by its name.
     ByAccount(String),
+    /// Those that wait for a place, in the account of this role.
+    Waiting(String),
 }
 
 /// Where the notices arrive.

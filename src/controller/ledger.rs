@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use kube::ResourceExt;
 use parking_lot::Mutex;
 
 use crate::api::{AwsCredentialRequest, Phase};
@@ -16,6 +17,7 @@ use crate::plan::view::Usage;
 struct Place {
     role: String,
     namespace: String,
+    name: String,
     account: String,
     /// Whether AWS holds something for it, or is about to.
     holds: bool,
@@ -66,9 +68,18 @@ impl Ledger {
         holds != held
     }
 
-    /// The request is gone.
-    pub fn leave(&self, uid: &str) {
-        self.places.lock().remove(uid);
+    /// The request of that name is gone; the role that has a place more.
+    pub fn leave(&self, namespace: &str, name: &str) -> Option<String> {
+        let mut places = self.places.lock();
+        let mut role = None;
+        places.retain(|_, place| {
+            let gone = place.namespace == namespace && place.name == name;
+            if gone {
+                role = Some(place.role.clone());
+            }
+            !gone
+        });
+        role
     }
 
     /// Leases of a role.
@@ -91,13 +102,16 @@ impl Ledger {
 /// Whether AWS holds something for the request, or is about to.
 pub(super) fn holds(request: &AwsCredentialRequest) -> bool {
     let status = request.status.as_ref();
-    status.is_some_and(|s| s.credential.is_some()) || has_finalizer(request)
+    let leaving = request.metadata.deletion_timestamp.is_some();
+    let credential = status.is_some_and(|s| s.credential.is_some());
+    (credential && !leaving) || has_finalizer(request)
 }
 
 fn place(request: &AwsCredentialRequest, holds: bool) -> Place {
     Place {
         role: request.spec.role_ref.name.clone(),
         namespace: request.namespace_name().to_owned(),
+        name: request.name_any(),
         account: account_of(request),
         holds,
     }

@@ -32,7 +32,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{AwsAccount, AwsCredentialRequest, AwsRole};
+use crate::api::{AwsAccount, AwsCredentialRequest, AwsRole, Phase};
 use crate::health::Readiness;
 use account::AccountContext;
 use role::RoleContext;
@@ -166,7 +166,7 @@ async fn run_accounts(
         .reconcile_on(used)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(account::reconcile, never_fails, ctx);
-    drain(outcomes, |gone| {
+    drain(outcomes, |_, gone| {
         shared.accounts.forget(gone);
         shared
             .notices
@@ -228,12 +228,13 @@ async fn run_roles(
     let outcomes = controller
         .with_config(controller::Config::default().concurrency(8))
         .watches(accounts, watch_config(), move |account| {
-            of_account(&store, &account.name_any())
+            let names = of_account(&store, &account.name_any());
+            names.into_iter().map(|name| ObjectRef::new(&name))
         })
         .reconcile_on(counted)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(role::reconcile, never_fails, ctx);
-    drain(outcomes, |gone| {
+    drain(outcomes, |_, gone| {
         notices.concerns(Concerned::ByRole(gone.to_owned()));
     })
     .await;
@@ -262,14 +263,19 @@ async fn run_requests(
         return follow.abort();
     }
     let concerned = concerned.flat_map(move |whom| {
-        let names = match whom {
-            Concerned::ByRole(role) => vec![role],
-            Concerned::ByAccount(account) => of_account(&roles, &account)
-                .into_iter()
-                .map(|role| role.name)
-                .collect(),
+        let found = match whom {
+            Concerned::ByRole(role) => of_roles(&store, &[role], |_| true),
+            Concerned::ByAccount(account) => {
+                of_roles(&store, &of_account(&roles, &account), |_| true)
+            }
+            Concerned::Waiting(role) => {
+                let role = roles.get(&ObjectRef::new(&role));
+                let account = role.map(|r| r.spec.account_ref.name.clone());
+                let roles = of_account(&roles, &account.unwrap_or_default());
+                of_roles(&store, &roles, is_waiting)
+            }
         };
-        futures::stream::iter(of_roles(&store, &names))
+        futures::stream::iter(found)
     });
     let outcomes = controller
         .with_config(controller::Config::default().concurrency(REQUEST_CONCURRENCY))
@@ -277,7 +283,14 @@ async fn run_requests(
         .reconcile_on(changes)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(request::reconcile, never_fails, ctx.clone());
-    drain(outcomes, |_| {}).await;
+    drain(outcomes, |namespace, name| {
+        // A session has no finalizer: its request just vanishes.
+        if let Some(role) = ctx.ledger.leave(namespace, name) {
+            ctx.notices.counted(&role, None);
+            ctx.notices.concerns(Concerned::Waiting(role));
+        }
+    })
+    .await;
     follow.abort();
 }
 
@@ -285,21 +298,28 @@ fn watch_config() -> watcher::Config {
     watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)
 }
 
-fn of_account(roles: &Store<AwsRole>, account: &str) -> Vec<ObjectRef<AwsRole>> {
+/// Names of the roles of an account.
+fn of_account(roles: &Store<AwsRole>, account: &str) -> Vec<String> {
     let all = roles.state().into_iter();
     all.filter(|role| role.spec.account_ref.name == account)
-        .map(|role| ObjectRef::from_obj(&*role))
+        .map(|role| role.name_any())
         .collect()
 }
 
 fn of_roles(
     requests: &Store<AwsCredentialRequest>,
     roles: &[String],
+    wanted: impl Fn(&AwsCredentialRequest) -> bool,
 ) -> Vec<ObjectRef<AwsCredentialRequest>> {
     let all = requests.state().into_iter();
-    all.filter(|request| roles.contains(&request.spec.role_ref.name))
+    all.filter(|request| roles.contains(&request.spec.role_ref.name) && wanted(request))
         .map(|request| ObjectRef::from_obj(&*request))
         .collect()
+}
+
+fn is_waiting(request: &AwsCredentialRequest) -> bool {
+    let status = request.status.as_ref();
+    status.and_then(|s| s.phase) == Some(Phase::Pending)
 }
 
 /// Reconciliations cannot fail, only end in a requeue of their own choosing.
@@ -313,7 +333,7 @@ async fn drain<K>(
     outcomes: impl Stream<
         Item = Result<(ObjectRef<K>, Action), controller::Error<Infallible, watcher::Error>>,
     >,
-    gone: impl Fn(&str),
+    gone: impl Fn(&str, &str),
 ) where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
@@ -322,7 +342,7 @@ async fn drain<K>(
         match outcome {
             Ok(_) => {}
             Err(controller::Error::ObjectNotFound(who)) => {
-                gone(&who.name);
+                gone(who.namespace.as_deref().unwrap_or_default(), &who.name);
             }
             Err(controller::Error::QueueError(error)) => {
                 tracing::warn!(kind = %K::kind(&()), %error, "a watch stopped; it is started again");

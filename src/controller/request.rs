@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 
-use super::context::Context;
+use super::context::{Concerned, Context};
+use super::ledger;
 use crate::api::{AwsCredentialRequest, Phase};
 use crate::observe;
 use crate::plan::admission::NamespaceView;
@@ -39,7 +41,7 @@ pub async fn reconcile(
     let Folder { work, mut key } = ctx.desk.take(&uid, Timestamp::now());
     let mut view = View {
         cluster: ctx.cluster.clone(),
-        hint: ctx.secrets.hint(&uid),
+        hint: ctx.secrets.hint(&request),
         request,
         seen: Seen::Cached,
         gone: false,
@@ -56,7 +58,8 @@ pub async fn reconcile(
     let action = run(&mut view, &mut key, &ctx).await;
     let role = view.request.spec.role_ref.name.clone();
     let counted = if view.gone {
-        ctx.ledger.leave(&uid);
+        ctx.ledger
+            .leave(view.request.namespace_name(), &view.request.name_any());
         true
     } else {
         ctx.ledger.note(&view.request)
@@ -64,12 +67,17 @@ pub async fn reconcile(
     if counted || new_place {
         let account = view.account_wanted().map(|(name, _)| name);
         ctx.notices.counted(&role, account.as_deref());
+        if view.gone || !ledger::holds(&view.request) {
+            ctx.notices.concerns(Concerned::Waiting(role));
+        }
     }
-    let work = view.work;
-    if work.held.is_none() {
+    if view.work.held.is_none() {
         key = None;
     }
-    ctx.desk.put(&uid, Folder { work, key });
+    if view.worth_keeping() {
+        let work = view.work;
+        ctx.desk.put(&uid, Folder { work, key });
+    }
     Ok(action)
 }
 
@@ -159,7 +167,7 @@ fn note(effect: &Effect, outcome: &Outcome, view: &View, account: &str, ctx: &Co
         }
         Outcome::Secret(facts) => {
             if let Some((key_id, _)) = &facts.key {
-                ctx.secrets.wrote(request.uid_str(), key_id);
+                ctx.secrets.wrote(request, key_id);
             }
         }
         _ => {}

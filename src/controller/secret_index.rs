@@ -19,17 +19,31 @@ use crate::api::AwsCredentialRequest;
 use crate::plan::secret::{KEY_ID, MANAGED_BY};
 use crate::plan::view::SecretHint;
 
-/// The index, by uid of the owning request.
+/// What is known of one Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    /// Uid of the owning request.
+    owner: String,
+    /// Its name, in the Secret's namespace.
+    owner_name: String,
+    /// The key that the Secret says it holds.
+    key: Option<String>,
+}
+
+/// Namespace and name of a Secret.
+type Place = (String, String);
+
+/// The index, by the Secret's place.
 #[derive(Clone)]
 pub struct SecretIndex {
-    keys: Arc<Mutex<HashMap<String, Option<String>>>>,
+    entries: Arc<Mutex<HashMap<Place, Entry>>>,
     synced: watch::Sender<bool>,
 }
 
 impl Default for SecretIndex {
     fn default() -> Self {
         Self {
-            keys: Arc::default(),
+            entries: Arc::default(),
             synced: watch::Sender::new(false),
         }
     }
@@ -39,21 +53,24 @@ type SecretMeta = PartialObjectMeta<Secret>;
 
 impl SecretIndex {
     /// What is known of the Secret of this request.
-    pub fn hint(&self, uid: &str) -> SecretHint {
+    pub fn hint(&self, request: &AwsCredentialRequest) -> SecretHint {
         if !*self.synced.borrow() {
             return SecretHint::Unsynced;
         }
-        match self.keys.lock().get(uid) {
-            Some(key) => SecretHint::Holds(key.clone()),
-            None => SecretHint::Missing,
+        match self.entries.lock().get(&place_of(request)) {
+            Some(entry) if entry.owner == request.uid_str() => SecretHint::Holds(entry.key.clone()),
+            _ => SecretHint::Missing,
         }
     }
 
     /// Notes what we wrote ourselves, ahead of the watch.
-    pub fn wrote(&self, uid: &str, key_id: &str) {
-        self.keys
-            .lock()
-            .insert(uid.to_owned(), Some(key_id.to_owned()));
+    pub fn wrote(&self, request: &AwsCredentialRequest, key_id: &str) {
+        let entry = Entry {
+            owner: request.uid_str().to_owned(),
+            owner_name: request.name_any(),
+            key: Some(key_id.to_owned()),
+        };
+        self.entries.lock().insert(place_of(request), entry);
     }
 
     /// Completes when everything was listed once.
@@ -76,62 +93,79 @@ impl SecretIndex {
         let mut listed = HashMap::new();
         watcher::watcher(api, config)
             .default_backoff()
-            .filter_map(move |event| {
+            .flat_map(move |event| {
                 let changed = match event {
                     Ok(event) => index.apply(event, &mut listed),
                     Err(error) => {
                         tracing::warn!(%error, "the watch on Secrets stopped; it is started again");
-                        None
+                        Vec::new()
                     }
                 };
-                std::future::ready(changed)
+                futures::stream::iter(changed)
             })
     }
 
+    /// Takes an event in; the requests that it concerns: who owned the Secret,
+    /// and who owns it now.
     fn apply(
         &self,
         event: Event<SecretMeta>,
-        listed: &mut HashMap<String, Option<String>>,
-    ) -> Option<ObjectRef<AwsCredentialRequest>> {
-        match event {
+        listed: &mut HashMap<Place, Entry>,
+    ) -> Vec<ObjectRef<AwsCredentialRequest>> {
+        let (place, before, now) = match event {
             Event::Init => {
                 listed.clear();
-                None
+                return Vec::new();
             }
             Event::InitApply(secret) => {
-                let (uid, owner) = owner(&secret)?;
-                listed.insert(uid, key_id(&secret));
-                Some(owner)
+                let Some((place, entry)) = read(&secret) else {
+                    return Vec::new();
+                };
+                listed.insert(place.clone(), entry.clone());
+                (place, None, Some(entry))
             }
             Event::InitDone => {
-                *self.keys.lock() = std::mem::take(listed);
+                *self.entries.lock() = std::mem::take(listed);
                 self.synced.send_replace(true);
-                None
+                return Vec::new();
             }
             Event::Apply(secret) => {
-                let (uid, owner) = owner(&secret)?;
-                self.keys.lock().insert(uid, key_id(&secret));
-                Some(owner)
+                let place = (secret.namespace().unwrap_or_default(), secret.name_any());
+                let now = read(&secret).map(|(_, entry)| entry);
+                let mut entries = self.entries.lock();
+                let before = match &now {
+                    Some(entry) => entries.insert(place.clone(), entry.clone()),
+                    None => entries.remove(&place),
+                };
+                (place, before, now)
             }
             Event::Delete(secret) => {
-                let (uid, owner) = owner(&secret)?;
-                self.keys.lock().remove(&uid);
-                Some(owner)
+                let place = (secret.namespace().unwrap_or_default(), secret.name_any());
+                let before = self.entries.lock().remove(&place);
+                (place, before, None)
             }
-        }
+        };
+        let owners = [before, now].into_iter().flatten();
+        owners
+            .map(|entry| ObjectRef::new(&entry.owner_name).within(&place.0))
+            .collect()
     }
 }
 
-fn owner(secret: &SecretMeta) -> Option<(String, ObjectRef<AwsCredentialRequest>)> {
+fn place_of(request: &AwsCredentialRequest) -> Place {
+    (request.namespace_name().to_owned(), request.secret_name())
+}
+
+/// The Secret's place and owner, if a request of ours is its controller.
+fn read(secret: &SecretMeta) -> Option<(Place, Entry)> {
     let owner = secret
         .owner_references()
         .iter()
         .find(|o| o.controller == Some(true) && o.kind == "AwsCredentialRequest")?;
-    let namespace = secret.namespace()?;
-    let reference = ObjectRef::new(&owner.name).within(&namespace);
-    Some((owner.uid.clone(), reference))
-}
-
-fn key_id(secret: &SecretMeta) -> Option<String> {
-    secret.annotations().get(KEY_ID).cloned()
+    let entry = Entry {
+        owner: owner.uid.clone(),
+        owner_name: owner.name.clone(),
+        key: secret.annotations().get(KEY_ID).cloned(),
+    };
+    Some(((secret.namespace()?, secret.name_any()), entry))
 }

@@ -279,9 +279,6 @@ pub fn check_role(role: &AwsRole, account: &AccountFacts) -> Result<(), Verdict>
             account.name, account.arn
         ));
     }
-    if spec.static_user.is_some() {
-        return invalid(format!("role {name}: staticUser is not served yet"));
-    }
     Ok(())
 }
 

@@ -19,9 +19,11 @@ use super::{Look, Step, session, status, ttl};
 const SECOND_LOOK: SignedDuration = SignedDuration::from_mins(5);
 
 /// What stops a request short of being served.
-pub(super) enum Halt {
+enum Halt {
     /// Something has to be read first.
     Look(Look),
+    /// It is served from that time on.
+    Until(Timestamp),
     /// It waits for something that may come by itself.
     Waits(Verdict),
     /// It is not to be served as things are.
@@ -33,9 +35,10 @@ pub(super) fn next(view: &View, now: Timestamp) -> Step {
     let rotates = view.live().is_some() && !view.rotating() && secret_stands(view);
     let granted = match (view.trusted_intent(), view.intent()) {
         (Some(intent), _) if !rotates => return build(view, &intent, now),
-        (_, written) => match (admitted(view), written) {
+        (_, written) => match (admitted(view, now), written) {
             (Ok(granted), written) => (granted, written),
             (Err(Halt::Look(look)), _) => return Step::Look(look),
+            (Err(Halt::Until(moment)), _) => return Step::Wait(moment),
             // Half-made things are not left behind on a refusal; but a live
             // lease runs on to its end.
             (Err(Halt::Refused(verdict)), Some(_)) if view.live().is_none() => {
@@ -69,6 +72,16 @@ pub(super) fn next(view: &View, now: Timestamp) -> Step {
     }
 }
 
+/// The first whole second that is not before that time: leases begin on whole
+/// seconds.
+fn whole_second_from(time: Timestamp) -> Option<Timestamp> {
+    let cut = truncate(time);
+    if cut == time {
+        return Some(time);
+    }
+    cut.checked_add(SignedDuration::from_secs(1)).ok()
+}
+
 fn secret_stands(view: &View) -> bool {
     let shown = view.live().map(|(_, c)| c.access_key_id.as_str());
     matches!(&view.secret, SecretView::Ours(facts) if shown.is_some_and(|id| facts.holds(id)))
@@ -96,7 +109,7 @@ fn rotate(view: &View, old: &Intent, new: Intent) -> Step {
 }
 
 /// May the request be served, and with what?
-pub(super) fn admitted(view: &View) -> Result<Granted, Halt> {
+fn admitted(view: &View, now: Timestamp) -> Result<Granted, Halt> {
     let role = match &view.role {
         RoleView::Unread => return Err(Halt::Look(Look::Role)),
         RoleView::Absent => {
@@ -107,6 +120,11 @@ pub(super) fn admitted(view: &View) -> Result<Granted, Halt> {
         }
         RoleView::Found(role) => role,
     };
+    // What is issued before that moment would be revoked at once.
+    let before = role.spec.revoke_before.as_ref().map(|t| t.0);
+    if let Some(moment) = before.and_then(whole_second_from).filter(|t| now < *t) {
+        return Err(Halt::Until(moment));
+    }
     secret::check_template(&view.request).map_err(Halt::Refused)?;
     let account = match &view.account {
         AccountView::Ready(account) => account,

@@ -166,10 +166,13 @@ fn delivered(
         Some(_) => Reason::Rotated,
         None => Reason::Issued,
     };
-    let message = format!(
-        "Secret {secret} holds access key {key_id}, proven to work, until {}",
-        term.expires_at
-    );
+    // Only keys are proven; a session works from the moment STS hands it out.
+    let kind = match credential.user_name {
+        Some(_) => "access key {}, proven to work,",
+        None => "session {}",
+    };
+    let kind = kind.replace("{}", key_id);
+    let message = format!("Secret {secret} holds {kind} until {}", term.expires_at);
     let mut draft = Draft::of(view, Phase::Ready, now)
         .set(ConditionType::Ready, true, reason, &message)
         .set(

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::effect::{Attachment, Effect, Fault, FaultClass, Outcome, Owner};
 use super::faults;
-use super::intent::{Intent, Permission};
+use super::intent::{Intent, Permission, has_finalizer};
 use super::reasons::{Reason, Verdict};
 use super::secret::SecretView;
 use super::view::{Seen, View};
@@ -145,16 +145,6 @@ impl Work {
         self.began || self.user != UserFact::Unknown || self.held.is_some()
     }
 
-    /// Whether a later reconciliation needs these facts: a request at rest has
-    /// none worth the memory.
-    pub fn worth_keeping(&self) -> bool {
-        self.in_flight()
-            || self.stalls > 0
-            || self.failure.is_some()
-            || self.abandon.is_some()
-            || !self.cleared.is_empty()
-    }
-
     /// Whether this process put on the user whatever is on it.
     pub fn knows_all(&self) -> bool {
         self.began && self.user == UserFact::Ours && matches!(self.keys, KeysFact::Known(_))
@@ -162,6 +152,18 @@ impl Work {
 }
 
 impl View {
+    /// Whether a later reconciliation needs the facts: those of a lease at rest
+    /// are not worth the memory, and everything under way is, if only for the
+    /// time at which it was taken up.
+    pub fn worth_keeping(&self) -> bool {
+        let work = &self.work;
+        let under_way = has_finalizer(&self.request) && self.live().is_none();
+        let touched = !work.cleared.is_empty() || work.user != UserFact::Unknown;
+        let troubled = work.stalls > 0 || work.failure.is_some() || work.abandon.is_some();
+        !self.gone && (under_way || touched || troubled || work.held.is_some())
+            || self.gone && work.in_flight()
+    }
+
     /// Takes note of what came of an effect. Together with
     /// [`View::saw_secret`] and [`View::take_back`] the only place where facts
     /// change.

@@ -7,6 +7,7 @@ use super::{Case, Kind, marks_of_users, rule, schema};
 pub fn cases() -> Vec<Case> {
     let mut all = sign_in();
     all.extend(paths());
+    all.extend(chains());
     all.extend(marks_of_users(Kind::Account, "iamUsers"));
     all
 }
@@ -88,5 +89,27 @@ fn paths() -> Vec<Case> {
             path(&format!("/{}/", "a".repeat(255))),
             "Too long",
         ),
+    ]
+}
+
+/// Roles that are assumed on the way in.
+fn chains() -> Vec<Case> {
+    let kind = Kind::Account;
+    let arn = "arn:aws:iam::123456789012:role/keylease";
+    let chain = |length: usize| json!({"assumeRoles": vec![json!({"roleArn": arn}); length]});
+    let through = |arn: &str| json!({"assumeRoles": [{"roleArn": arn}]});
+    let named = |name: &str| json!({"assumeRoles": [{"roleArn": arn, "sessionName": name}]});
+    let is_role = "roleArn must be the ARN of an IAM role";
+    let name = "sessionName has 2-64 letters";
+    vec![
+        rule(
+            kind,
+            chain(1),
+            through("arn:aws:iam::123456789012:user/keylease"),
+            is_role,
+        ),
+        rule(kind, named("key=lease"), named("key lease"), name),
+        schema(kind, named("ab"), named("a"), "at least 2 chars long"),
+        schema(kind, chain(5), chain(6), "Too many"),
     ]
 }

@@ -57,7 +57,9 @@ pub fn cases() -> Vec<Case> {
 
 /// All cases of update.
 pub fn updates() -> Vec<Update> {
-    request::updates()
+    let mut all = request::updates();
+    all.extend(role::updates());
+    all
 }
 
 impl Kind {

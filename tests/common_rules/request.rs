@@ -8,6 +8,7 @@ const KIND: Kind = Kind::Request;
 
 pub fn cases() -> Vec<Case> {
     let mut all = lease();
+    all.extend(going_on());
     all.extend(secret_itself());
     all.extend(secret_marks());
     all.extend(secret_keys());
@@ -82,6 +83,39 @@ fn lease() -> Vec<Case> {
         all.push(rule(KIND, ttl("15m"), ttl(bad), says));
     }
     all
+}
+
+/// Renewal, rotation, sessions, and what is rolled.
+fn going_on() -> Vec<Case> {
+    let after = |text: &str| json!({"ttlAfterExpiry": text});
+    let session = |name: &str| json!({"roleSessionName": name});
+    let overlap = |text: &str| json!({"onExpiry": "Rotate", "rotation": {"overlap": text}});
+    let renew = |text: &str| json!({"renew": {"at": "2030-01-01T00:00:00Z", "increment": text}});
+    let roll = |kind: &str| json!({"restart": [{"kind": kind, "name": "app"}]});
+    let is_after = "ttlAfterExpiry must be a duration";
+    let is_session = "roleSessionName has 2-48 letters";
+    let is_overlap = "rotation.overlap must be a duration";
+    let is_increment = "renew.increment must be a duration in h, m and s between 1s and 768h";
+    vec![
+        rule(KIND, after("0s"), after("-1h"), is_after),
+        rule(KIND, after("10000h"), after("1d"), is_after),
+        rule(KIND, session("ci@main"), session("ci main"), is_session),
+        schema(
+            KIND,
+            session(&"a".repeat(48)),
+            session(&"a".repeat(49)),
+            "Too long",
+        ),
+        rule(KIND, overlap("0s"), overlap("soon"), is_overlap),
+        rule(KIND, renew("768h"), renew("769h"), is_increment),
+        rule(KIND, renew("1s"), renew("0s"), is_increment),
+        schema(
+            KIND,
+            roll("StatefulSet"),
+            roll("CronJob"),
+            "Unsupported value: \"CronJob\"",
+        ),
+    ]
 }
 
 fn secret_itself() -> Vec<Case> {
@@ -215,7 +249,13 @@ fn secret_keys() -> Vec<Case> {
             "Too long",
         ),
     ];
-    for field in ["accessKeyId", "secretAccessKey", "region", "expiration"] {
+    for field in [
+        "accessKeyId",
+        "secretAccessKey",
+        "region",
+        "expiration",
+        "sessionToken",
+    ] {
         let key = |name: &str| secret(json!({"keys": {field: name}}));
         all.push(rule(KIND, key("a-b_c.D"), key("a/b"), says));
         all.push(schema(KIND, key("a"), key(&"a".repeat(254)), "Too long"));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Case, Kind, marks_of_users, rule, schema};
+use super::{Case, Kind, Update, many, marks_of_users, rule, schema};
 
 const KIND: Kind = Kind::Role;
 
@@ -14,7 +14,20 @@ pub fn cases() -> Vec<Case> {
     all.extend(marks_of_users(KIND, "iamUser"));
     all.extend(ttls());
     all.extend(namespaces());
+    all.extend(types());
     all
+}
+
+/// What cannot be changed once the role is there.
+pub fn updates() -> Vec<Update> {
+    let other = json!({"iamUser": null, "sessionToken": {}});
+    vec![Update {
+        kind: KIND,
+        from: json!({}),
+        good: user(json!({"groups": ["a"]})),
+        bad: other,
+        says: "the credential type of a role cannot be changed",
+    }]
 }
 
 fn user(value: Value) -> Value {
@@ -29,7 +42,7 @@ fn shape() -> Vec<Case> {
             KIND,
             typed,
             json!({"iamUser": null}),
-            "exactly one credential type",
+            "a role takes exactly one of iamUser",
         ),
         schema(
             KIND,
@@ -217,5 +230,82 @@ fn namespaces() -> Vec<Case> {
             "should be at least 1 chars long",
         ),
         schema(KIND, names(&["a"]), names(&["a", "a"]), "Duplicate value"),
+    ]
+}
+
+/// The other types of credential.
+fn types() -> Vec<Case> {
+    let only = |field: &str, value: Value| json!({"iamUser": null, field: value});
+    let one_of = "a role takes exactly one of iamUser";
+    let arn = "arn:aws:iam::123456789012:role/reader";
+    let assumed = |change: Value| {
+        let mut role = json!({"roleArns": [arn]});
+        super::merge(&mut role, &change);
+        only("assumedRole", role)
+    };
+    let tag = |key: &str, value: &str| assumed(json!({"sessionTags": {key: value}}));
+    let federated = |value: Value| only("federationToken", value);
+    let fixed = |user: &str| only("staticUser", json!({"userName": user}));
+    let period = |text: &str| {
+        only(
+            "staticUser",
+            json!({"userName": "app", "rotationPeriod": text}),
+        )
+    };
+    let token = || only("sessionToken", json!({}));
+    let policies = json!({"policyArns": ["arn:aws:iam::aws:policy/ReadOnlyAccess"]});
+    let is_role = "roleArns must be ARNs of IAM roles";
+    let user_arn = json!({"roleArns": ["arn:aws:iam::123456789012:user/reader"]});
+    let no_policy = "a federation token without a policy may do nothing";
+    let user_name = "userName has 1-64 letters";
+    let is_period = "rotationPeriod must be a duration";
+    vec![
+        rule(KIND, token(), json!({"sessionToken": {}}), one_of),
+        rule(
+            KIND,
+            fixed("app"),
+            json!({"staticUser": {"userName": "app"}}),
+            one_of,
+        ),
+        rule(KIND, assumed(json!({})), assumed(user_arn), is_role),
+        schema(
+            KIND,
+            assumed(json!({})),
+            assumed(json!({"roleArns": []})),
+            "at least 1 items",
+        ),
+        rule(
+            KIND,
+            tag("team", "{{role}}"),
+            tag("aws:team", "a"),
+            "aws: is reserved",
+        ),
+        schema(
+            KIND,
+            assumed(json!({"sessionTags": many(20)})),
+            assumed(json!({"sessionTags": many(21)})),
+            "Too many",
+        ),
+        schema(
+            KIND,
+            assumed(json!({"externalId": "id"})),
+            assumed(json!({"externalId": "i"})),
+            "at least 2 chars long",
+        ),
+        rule(KIND, federated(policies), federated(json!({})), no_policy),
+        rule(KIND, fixed("app@a+b"), fixed("app/a"), user_name),
+        schema(
+            KIND,
+            fixed(&"a".repeat(64)),
+            fixed(&"a".repeat(65)),
+            "Too long",
+        ),
+        rule(KIND, period("24h"), period("1d"), is_period),
+        schema(
+            KIND,
+            json!({"limits": {"maxLeases": 0}}),
+            json!({"limits": {"maxLeases": -1}}),
+            "should be greater than or equal to 0",
+        ),
     ]
 }

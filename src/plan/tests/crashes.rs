@@ -42,7 +42,7 @@ fn play(life: Life, mishaps: &[(usize, Mishap)]) -> usize {
         _ => world(),
     };
     world.key_delay = SignedDuration::from_secs(2);
-    let mut operator = Operator::with_mishaps(&world, mishaps);
+    let mut operator = Operator::with_mishaps(mishaps);
     let first = match life {
         Life::DeletedEarly(millis) => SignedDuration::from_millis(millis as i64),
         Life::Rotated | Life::DeletedInOverlap => SignedDuration::from_mins(20),
@@ -96,7 +96,7 @@ fn play(life: Life, mishaps: &[(usize, Mishap)]) -> usize {
     }
     let effects = operator.effects();
     // Whatever happened: a fresh process, and quiet.
-    operator.restart(&world);
+    operator.restart();
     let quiet = world.now + SignedDuration::from_mins(20);
     operator.run_until(&mut world, quiet);
     check(&world, life, mishaps);

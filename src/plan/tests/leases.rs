@@ -53,7 +53,7 @@ fn run(operator: &mut Operator, world: &mut World, minutes: i64) {
 #[test]
 fn a_rotation_proves_the_new_key_and_lets_the_old_one_live_for_the_overlap() {
     let mut world = rotating_world();
-    let mut operator = Operator::new(&world);
+    let mut operator = Operator::new();
     run(&mut operator, &mut world, 45);
     world.applied.clear();
     run(&mut operator, &mut world, 6);
@@ -84,7 +84,7 @@ fn a_rotation_proves_the_new_key_and_lets_the_old_one_live_for_the_overlap() {
 #[test]
 fn rotations_go_on_for_days_on_one_user_with_two_keys_at_most() {
     let mut world = rotating_world();
-    let mut operator = Operator::new(&world);
+    let mut operator = Operator::new();
     for _ in 0..200 {
         run(&mut operator, &mut world, 7);
         assert!(world.keys().len() <= 2, "{:?}", world.keys());
@@ -105,7 +105,7 @@ fn without_an_overlap_the_old_key_goes_at_once() {
     let mut world = rotating_world();
     let request = world.request.as_mut().unwrap();
     request.spec.rotation.as_mut().unwrap().overlap = Some("0s".into());
-    let mut operator = Operator::new(&world);
+    let mut operator = Operator::new();
     run(&mut operator, &mut world, 62);
     assert_eq!(world.keys(), ["AKIA2"]);
     assert!(status(&world).previous.is_none());
@@ -114,7 +114,7 @@ fn without_an_overlap_the_old_key_goes_at_once() {
 #[test]
 fn a_rotation_brings_the_user_to_what_the_role_says_today() {
     let mut world = rotating_world();
-    let mut operator = Operator::new(&world);
+    let mut operator = Operator::new();
     run(&mut operator, &mut world, 1);
     let mut narrowed = role();
     narrowed.spec.iam_user.as_mut().unwrap().policy_arns =
@@ -141,7 +141,7 @@ fn a_rotation_brings_the_user_to_what_the_role_says_today() {
 #[test]
 fn a_role_that_no_longer_allows_it_lets_the_lease_run_out() {
     let mut world = rotating_world();
-    let mut operator = Operator::new(&world);
+    let mut operator = Operator::new();
     run(&mut operator, &mut world, 1);
     let mut closed = role();
     closed.spec.allowed_namespaces = None;
@@ -157,7 +157,7 @@ fn a_role_that_no_longer_allows_it_lets_the_lease_run_out() {
 #[test]
 fn a_renewal_moves_the_end_once_and_no_further_than_the_maximum() {
     let mut world = world();
-    let mut operator = Operator::new(&world);
+    let mut operator = Operator::new();
     run(&mut operator, &mut world, 30);
     let first = status(&world).lease.unwrap();
     let renew = |world: &mut World, increment: &str| {
@@ -183,7 +183,7 @@ fn a_renewal_moves_the_end_once_and_no_further_than_the_maximum() {
     let in_secret = world.secret.as_ref().unwrap().key.as_ref().unwrap().1;
     assert_eq!(in_secret.expires_at, second.expires_at.0);
     // Served once; another process does not serve it again.
-    operator.restart(&world);
+    operator.restart();
     run(&mut operator, &mut world, 1);
     assert_eq!(status(&world).lease.unwrap(), second);
     // Not past the role's maximum since issue.
@@ -197,7 +197,7 @@ fn a_renewal_moves_the_end_once_and_no_further_than_the_maximum() {
 #[test]
 fn a_renewal_that_comes_after_the_end_changes_nothing() {
     let mut world = world();
-    let mut operator = Operator::new(&world);
+    let mut operator = Operator::new();
     operator.settle(&mut world);
     world.now = status(&world).lease.unwrap().expires_at.0;
     let at = Time(world.now);
@@ -214,7 +214,7 @@ fn a_renewal_that_comes_after_the_end_changes_nothing() {
 #[test]
 fn a_role_revokes_what_was_issued_before_and_nothing_after() {
     let mut world = world();
-    let mut operator = Operator::new(&world);
+    let mut operator = Operator::new();
     run(&mut operator, &mut world, 5);
     let mut revoking = role();
     revoking.spec.revoke_before = Some(Time(world.now));
@@ -228,14 +228,14 @@ fn a_role_revokes_what_was_issued_before_and_nothing_after() {
     let mut later = request();
     later.metadata.uid = Some("later".into());
     world.request = Some(later);
-    Operator::new(&world).settle(&mut world);
+    Operator::new().settle(&mut world);
     assert_eq!(status(&world).phase, Some(Phase::Ready));
 }
 
 #[test]
 fn with_rotate_a_revocation_leads_to_a_new_credential() {
     let mut world = rotating_world();
-    let mut operator = Operator::new(&world);
+    let mut operator = Operator::new();
     run(&mut operator, &mut world, 5);
     let mut revoking = role();
     revoking.spec.revoke_before = Some(Time(world.now));
@@ -249,7 +249,7 @@ fn with_rotate_a_revocation_leads_to_a_new_credential() {
 fn an_ended_request_is_deleted_in_time() {
     let mut world = world();
     world.request.as_mut().unwrap().spec.ttl_after_expiry = Some("30m".into());
-    let mut operator = Operator::new(&world);
+    let mut operator = Operator::new();
     run(&mut operator, &mut world, 80);
     assert_eq!(status(&world).phase, Some(Phase::Expired));
     run(&mut operator, &mut world, 20);
@@ -267,7 +267,7 @@ fn a_session_costs_one_call_and_leaves_nothing_to_delete() {
     });
     sessions.spec.ttl.as_mut().unwrap().max = Some("12h".into());
     world.role = Some(Arc::new(sessions));
-    let mut operator = Operator::new(&world);
+    let mut operator = Operator::new();
     run(&mut operator, &mut world, 30);
     assert_eq!(
         world.applied,
@@ -291,7 +291,7 @@ fn a_rotating_session_is_issued_anew_before_it_ends() {
     });
     sessions.spec.ttl.as_mut().unwrap().max = Some("12h".into());
     world.role = Some(Arc::new(sessions));
-    let mut operator = Operator::new(&world);
+    let mut operator = Operator::new();
     for _ in 0..100 {
         run(&mut operator, &mut world, 5);
         let lease = status(&world).lease.unwrap();
@@ -336,7 +336,7 @@ fn an_intent_that_was_written_by_hand_gives_nothing() {
             role.spec.allowed_namespaces = None;
             world.role = Some(Arc::new(role));
         }
-        let mut operator = Operator::new(&world);
+        let mut operator = Operator::new();
         run(&mut operator, &mut world, 5);
         let told = format!("guarded {guarded}, closed {closed}: {:?}", world.applied);
         let wants = if closed { Phase::Failed } else { Phase::Ready };
@@ -353,7 +353,7 @@ fn an_intent_that_was_written_by_hand_gives_nothing() {
 #[test]
 fn a_finalizer_that_was_taken_off_is_put_back() {
     let mut world = world();
-    let mut operator = Operator::new(&world);
+    let mut operator = Operator::new();
     operator.settle(&mut world);
     world.request.as_mut().unwrap().metadata.finalizers = None;
     world.bump();
@@ -368,7 +368,7 @@ fn a_finalizer_that_was_taken_off_is_put_back() {
 #[test]
 fn a_renewal_with_parts_of_a_second_is_served_once() {
     let mut world = world();
-    let mut operator = Operator::new(&world);
+    let mut operator = Operator::new();
     run(&mut operator, &mut world, 30);
     let at = world.now + SignedDuration::from_micros(123_456);
     world.request.as_mut().unwrap().spec.renew = Some(Renew {
@@ -384,9 +384,15 @@ fn a_renewal_with_parts_of_a_second_is_served_once() {
 fn a_lost_secret_beside_an_edited_intent_leaves_one_key() {
     use crate::plan::intent::INTENT_ANNOTATION;
     let mut world = world();
-    let mut operator = Operator::new(&world);
+    let mut operator = Operator::new();
     operator.settle(&mut world);
-    let annotations = world.request.as_mut().unwrap().metadata.annotations.as_mut();
+    let annotations = world
+        .request
+        .as_mut()
+        .unwrap()
+        .metadata
+        .annotations
+        .as_mut();
     let intent = annotations.unwrap().get_mut(INTENT_ANNOTATION).unwrap();
     *intent = intent.replace("ReadOnlyAccess", "AdministratorAccess");
     world.bump();
@@ -400,11 +406,29 @@ fn a_lost_secret_beside_an_edited_intent_leaves_one_key() {
 #[test]
 fn an_intent_that_was_taken_off_a_live_request_does_not_leave_the_user_behind() {
     let mut world = world();
-    let mut operator = Operator::new(&world);
+    let mut operator = Operator::new();
     operator.settle(&mut world);
     world.request.as_mut().unwrap().metadata.annotations = None;
     world.bump();
     world.delete_request();
     operator.settle(&mut world);
     assert!(world.user.is_none() && world.request.is_none());
+}
+
+#[test]
+fn a_revocation_that_lies_ahead_is_waited_for_and_does_not_churn() {
+    let mut world = rotating_world();
+    let mut operator = Operator::new();
+    run(&mut operator, &mut world, 5);
+    let mut revoking = role();
+    let ahead = world.now + SignedDuration::from_millis(5_500);
+    revoking.spec.revoke_before = Some(Time(ahead));
+    world.role = Some(Arc::new(revoking));
+    world.applied.clear();
+    run(&mut operator, &mut world, 2);
+    assert_eq!(
+        world.applied.iter().filter(|e| *e == "create_user").count(),
+        1
+    );
+    assert!(status(&world).lease.unwrap().issued_at.0 >= ahead);
 }

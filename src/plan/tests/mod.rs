@@ -44,7 +44,6 @@ fn role() -> AwsRole {
             assumed_role: None,
             federation_token: None,
             session_token: None,
-            static_user: None,
             limits: None,
             revoke_before: None,
         },

@@ -42,7 +42,8 @@ impl Mishap {
 /// An operator process and the mishaps that await it, by number of effect
 /// counted from its first start.
 pub(super) struct Operator {
-    work: Work,
+    /// What lies on the desk between two reconciliations.
+    work: Option<Work>,
     effects: usize,
     mishaps: Vec<(usize, Mishap)>,
     /// How often it died.
@@ -50,19 +51,19 @@ pub(super) struct Operator {
 }
 
 impl Operator {
-    pub fn new(world: &World) -> Self {
+    pub fn new() -> Self {
         Self {
-            work: Work::new(world.now),
+            work: None,
             effects: 0,
             mishaps: Vec::new(),
             deaths: 0,
         }
     }
 
-    pub fn with_mishaps(world: &World, mishaps: &[(usize, Mishap)]) -> Self {
+    pub fn with_mishaps(mishaps: &[(usize, Mishap)]) -> Self {
         Self {
             mishaps: mishaps.to_vec(),
-            ..Self::new(world)
+            ..Self::new()
         }
     }
 
@@ -72,8 +73,8 @@ impl Operator {
     }
 
     /// The process dies and another starts with nothing in memory.
-    pub fn restart(&mut self, world: &World) {
-        self.work = Work::new(world.now);
+    pub fn restart(&mut self) {
+        self.work = None;
         self.deaths += 1;
     }
 
@@ -96,7 +97,7 @@ impl Operator {
                 Some(until) if until <= end => world.now = world.now.max(until),
                 _ => return,
             }
-            if world.request.is_none() && !self.work.in_flight() {
+            if world.request.is_none() && !self.work.as_ref().is_some_and(Work::in_flight) {
                 return;
             }
         }
@@ -121,7 +122,7 @@ impl Operator {
             hint: world.hint(),
             role_hint: world.role_hint(),
             usage: Usage::default(),
-            work: std::mem::take(&mut self.work),
+            work: self.work.take().unwrap_or_else(|| Work::new(world.now)),
         };
         for _ in 0..300 {
             if view.account_wanted().is_some() {
@@ -136,12 +137,12 @@ impl Operator {
                     let outcome = match mishap {
                         None => world.apply(&effect, &view),
                         Some(Mishap::DieBefore) => {
-                            self.restart(world);
+                            self.restart();
                             return Some(world.now);
                         }
                         Some(Mishap::DieAfter) => {
                             world.apply(&effect, &view);
-                            self.restart(world);
+                            self.restart();
                             return Some(world.now);
                         }
                         Some(Mishap::LoseAnswer) => {
@@ -154,21 +155,25 @@ impl Operator {
                         }
                     };
                     if view.record(&effect, outcome, world.now).is_err() {
-                        self.work = view.work;
+                        self.keep(view);
                         return Some(world.now + SignedDuration::from_secs(1));
                     }
                 }
                 Step::Wait(until) => {
-                    self.work = view.work;
+                    self.keep(view);
                     return Some(until);
                 }
                 Step::Rest => {
-                    self.work = view.work;
+                    self.keep(view);
                     return None;
                 }
             }
         }
         panic!("in circles; applied so far: {:?}", world.applied);
+    }
+
+    fn keep(&mut self, view: View) {
+        self.work = view.worth_keeping().then_some(view.work);
     }
 
     fn mishap(&mut self) -> Option<Mishap> {

@@ -26,7 +26,7 @@ fn phase(world: &super::world::World) -> Option<Phase> {
 #[test]
 fn issuing_takes_three_iam_calls_and_one_proof() {
     let mut world = world();
-    Operator::new(&world).settle(&mut world);
+    Operator::new().settle(&mut world);
     assert_eq!(
         world.applied,
         [
@@ -52,7 +52,7 @@ fn issuing_takes_three_iam_calls_and_one_proof() {
 #[test]
 fn deleting_takes_three_iam_calls_and_the_key_goes_first() {
     let mut world = world();
-    let mut operator = Operator::new(&world);
+    let mut operator = Operator::new();
     operator.settle(&mut world);
     world.applied.clear();
     world.delete_request();
@@ -67,7 +67,7 @@ fn deleting_takes_three_iam_calls_and_the_key_goes_first() {
 #[test]
 fn a_lease_ends_on_time_and_the_request_stays_as_expired() {
     let mut world = world();
-    let mut operator = Operator::new(&world);
+    let mut operator = Operator::new();
     operator.settle(&mut world);
     world.applied.clear();
     let end = world.now + SignedDuration::from_hours(2);
@@ -78,16 +78,16 @@ fn a_lease_ends_on_time_and_the_request_stays_as_expired() {
     assert!(!has_finalizer(world.request.as_ref().unwrap()));
     // And it stays so: another process finds nothing to do.
     world.applied.clear();
-    Operator::new(&world).settle(&mut world);
+    Operator::new().settle(&mut world);
     assert!(world.applied.is_empty());
 }
 
 #[test]
 fn an_idle_lease_costs_nothing_even_after_a_restart() {
     let mut world = world();
-    Operator::new(&world).settle(&mut world);
+    Operator::new().settle(&mut world);
     world.applied.clear();
-    Operator::new(&world).settle(&mut world);
+    Operator::new().settle(&mut world);
     assert!(world.applied.is_empty(), "{:?}", world.applied);
 }
 
@@ -96,7 +96,7 @@ fn the_secret_waits_until_the_key_works() {
     let mut world = world();
     world.key_delay = SignedDuration::from_secs(9);
     let begin = world.now;
-    Operator::new(&world).settle(&mut world);
+    Operator::new().settle(&mut world);
     assert!(world.now.duration_since(begin) >= SignedDuration::from_secs(9));
     let proofs = world.applied.iter().filter(|e| *e == "prove_key").count();
     assert!((5..25).contains(&proofs), "{proofs} proofs in 9 s");
@@ -111,7 +111,7 @@ fn the_secret_waits_until_the_key_works() {
 fn a_key_that_never_works_is_replaced_and_told() {
     let mut world = world();
     world.key_delay = SignedDuration::from_hours(1);
-    let mut operator = Operator::new(&world);
+    let mut operator = Operator::new();
     let end = world.now + SignedDuration::from_mins(5);
     operator.run_until(&mut world, end);
     assert_eq!(world.keys().len(), 1);
@@ -128,7 +128,7 @@ fn a_foreign_secret_stops_the_request_before_aws_and_is_left_alone() {
         renewed_for: None,
         version: 7,
     });
-    let mut operator = Operator::new(&world);
+    let mut operator = Operator::new();
     let end = world.now + SignedDuration::from_secs(5);
     operator.run_until(&mut world, end);
     assert!(world.aws_calls().is_empty());
@@ -144,7 +144,7 @@ fn a_foreign_secret_stops_the_request_before_aws_and_is_left_alone() {
 fn a_foreign_user_of_our_name_is_never_touched() {
     let mut world = world();
     world.user = Some(User::default());
-    let mut operator = Operator::new(&world);
+    let mut operator = Operator::new();
     let end = world.now + SignedDuration::from_secs(5);
     operator.run_until(&mut world, end);
     assert_eq!(ready_reason(&world), "UserConflict");
@@ -156,7 +156,7 @@ fn a_foreign_user_of_our_name_is_never_touched() {
 #[test]
 fn what_others_put_on_the_user_does_not_keep_it_alive() {
     let mut world = world();
-    let mut operator = Operator::new(&world);
+    let mut operator = Operator::new();
     operator.settle(&mut world);
     let user = world.user.as_mut().unwrap();
     user.on_it.insert(Attachment::LoginProfile);
@@ -170,7 +170,7 @@ fn what_others_put_on_the_user_does_not_keep_it_alive() {
 #[test]
 fn a_lost_secret_comes_back_with_a_new_key_and_the_same_end() {
     let mut world = world();
-    let mut operator = Operator::new(&world);
+    let mut operator = Operator::new();
     operator.settle(&mut world);
     let lease = |w: &super::world::World| w.request.clone().unwrap().status.unwrap().lease;
     let before = lease(&world);
@@ -190,13 +190,13 @@ fn nobody_is_allowed_by_default() {
     let mut closed = role();
     closed.spec.allowed_namespaces = None;
     world.role = Some(Arc::new(closed));
-    Operator::new(&world).settle(&mut world);
+    Operator::new().settle(&mut world);
     assert_eq!(phase(&world), Some(Phase::Failed));
     assert_eq!(ready_reason(&world), "NamespaceNotAllowed");
     assert_eq!(world.applied, ["report"]);
     // It proceeds by itself once the role allows it.
     world.role = Some(Arc::new(role()));
-    Operator::new(&world).settle(&mut world);
+    Operator::new().settle(&mut world);
     assert_eq!(phase(&world), Some(Phase::Ready));
 }
 
@@ -206,7 +206,7 @@ fn a_ttl_above_the_maximum_is_refused_with_both_numbers() {
     greedy.spec.ttl = Some("48h".into());
     let mut world = world();
     world.request = Some(greedy);
-    Operator::new(&world).settle(&mut world);
+    Operator::new().settle(&mut world);
     assert_eq!(ready_reason(&world), "TtlAboveMaximum");
     let status = world.request.unwrap().status.unwrap();
     let message = &get_condition(&status.conditions, ConditionType::Ready)
@@ -221,7 +221,7 @@ fn a_ttl_above_the_maximum_is_refused_with_both_numbers() {
 #[test]
 fn an_account_that_is_not_ready_is_waited_for_even_when_revoking() {
     let mut world = world();
-    let mut operator = Operator::new(&world);
+    let mut operator = Operator::new();
     operator.settle(&mut world);
     let ready = world.account.clone();
     world.account = AccountView::NotReady(Verdict::new(Reason::AccountNotReady, "AWS is away"));
@@ -238,7 +238,7 @@ fn an_account_that_is_not_ready_is_waited_for_even_when_revoking() {
 #[test]
 fn an_intent_that_was_edited_by_hand_points_nowhere() {
     let mut world = world();
-    let mut operator = Operator::new(&world);
+    let mut operator = Operator::new();
     operator.settle(&mut world);
     let request = world.request.as_mut().unwrap();
     let annotations = request.metadata.annotations.as_mut().unwrap();

@@ -1,0 +1,154 @@
+//! Secrets that are not ours are never changed and never deleted, whatever
+//! they are called and whatever they claim (O4).
+
+use anyhow::{Context, Result};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::json;
+
+use crate::harness::{LATER, Scene, Story};
+
+/// The Secret is to the byte what it was, version included.
+async fn expect_untouched(scene: &Scene, before: &Secret) -> Result<()> {
+    let name = before.metadata.name.as_deref().context("no name")?;
+    let now = scene.secrets().get(name).await?;
+    assert_eq!(
+        now.metadata.resource_version,
+        before.metadata.resource_version
+    );
+    assert_eq!(&now, before);
+    Ok(())
+}
+
+/// The name is taken by another application: the request says so, and the
+/// Secret is untouched, also when the request is deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_applications_secret_is_left_alone() -> Story {
+    let scene = Scene::shared("foreign-plain").await?;
+    scene.role(json!({})).await?;
+    let theirs = scene.foreign_secret("app", json!({})).await?;
+    scene.request("app", json!({})).await?;
+    let message = scene.refused("app", "SecretConflict").await?;
+    assert!(
+        message.contains("Secret app exists and does not belong to this request"),
+        "{message}"
+    );
+    assert!(scene.calls("app").is_empty(), "AWS was asked");
+    expect_untouched(&scene, &theirs).await?;
+    scene.delete("app").await?;
+    scene.gone("app").await?;
+    expect_untouched(&scene, &theirs).await?;
+    Ok(())
+}
+
+/// When the other application's Secret goes, the request takes its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_becomes_free_is_taken() -> Story {
+    let scene = Scene::shared("foreign-freed").await?;
+    scene.role(json!({})).await?;
+    scene.foreign_secret("app", json!({})).await?;
+    scene.request("app", json!({})).await?;
+    scene.refused("app", "SecretConflict").await?;
+    scene
+        .secrets()
+        .delete("app", &DeleteParams::default())
+        .await?;
+    scene.ready_within("app", LATER).await?;
+    scene.expect_one_key("app").await?;
+    Ok(())
+}
+
+/// Labels, annotations and an owner reference that look like ours do not make
+/// it ours: the uid is of another request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_owner_reference_does_not_make_it_ours() -> Story {
+    let scene = Scene::shared("foreign-forged").await?;
+    scene.role(json!({})).await?;
+    let other = scene.request("other", json!({})).await?;
+    let other_key = scene
+        .ready("other")
+        .await?
+        .status
+        .and_then(|s| s.credential);
+    let other_key = other_key.context("no key")?.access_key_id;
+    let other_calls = scene.operations("other");
+    // The owner exists, or the garbage collector would take the Secret.
+    let theirs = scene
+        .foreign_secret(
+            "app",
+            json!({
+                "labels": {"app.kubernetes.io/managed-by": "keylease"},
+                "annotations": {
+                    "keylease.dev/access-key-id": other_key,
+                    "keylease.dev/issued-at": "2020-01-01T00:00:00Z",
+                    "keylease.dev/expires-at": "2020-01-01T00:00:00Z",
+                    "keylease.dev/max-expires-at": "2020-01-01T00:00:00Z",
+                },
+                "ownerReferences": [{
+                    "apiVersion": "keylease.dev/v1alpha1", "kind": "AwsCredentialRequest",
+                    "name": "other", "uid": other.metadata.uid, "controller": true,
+                }],
+            }),
+        )
+        .await?;
+    scene.request("app", json!({})).await?;
+    scene.refused("app", "SecretConflict").await?;
+    assert!(scene.calls("app").is_empty(), "AWS was asked");
+    expect_untouched(&scene, &theirs).await?;
+    scene.delete("app").await?;
+    scene.gone("app").await?;
+    expect_untouched(&scene, &theirs).await?;
+    // The request that the forgery names is not disturbed either.
+    scene.expect_one_key("other").await?;
+    assert_eq!(scene.operations("other"), other_calls);
+    Ok(())
+}
+
+/// Our own Secret, deleted by somebody: the lease keeps its end and gets a new
+/// key, and the old one is gone from AWS.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_somebody_deletes_is_made_again() -> Story {
+    let scene = Scene::shared("foreign-deleted").await?;
+    scene.role(json!({})).await?;
+    scene.request("app", json!({})).await?;
+    let before = scene.ready("app").await?.status.context("no status")?;
+    let (lease, key) = (
+        before.lease.context("lease")?,
+        before.credential.context("key")?,
+    );
+    scene
+        .secrets()
+        .delete("app", &DeleteParams::default())
+        .await?;
+    let renewed = |r: &keylease::api::AwsCredentialRequest| {
+        let credential = r.status.as_ref().and_then(|s| s.credential.as_ref());
+        credential.is_some_and(|c| c.access_key_id != key.access_key_id)
+    };
+    let after = scene.until("renewed", "app", LATER, renewed).await?;
+    scene.expect_one_key("app").await?;
+    let after = after.status.and_then(|s| s.lease).context("no lease")?;
+    assert_eq!(after.expires_at, lease.expires_at);
+    Ok(())
+}
+
+/// Somebody takes our Secret over by giving it another owner: it is theirs
+/// now, and the key in it ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_changes_hands_is_let_go() -> Story {
+    let scene = Scene::shared("foreign-taken").await?;
+    scene.role(json!({})).await?;
+    scene.request("app", json!({})).await?;
+    scene.ready("app").await?;
+    let patch = Patch::Merge(json!({"metadata": {"ownerReferences": null}}));
+    let theirs = scene
+        .secrets()
+        .patch("app", &PatchParams::default(), &patch)
+        .await?;
+    scene.refused("app", "SecretConflict").await?;
+    assert!(scene.users("app").is_empty(), "the user is left");
+    expect_untouched(&scene, &theirs).await?;
+    scene.delete("app").await?;
+    scene.gone("app").await?;
+    expect_untouched(&scene, &theirs).await?;
+    Ok(())
+}

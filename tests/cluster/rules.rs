@@ -1,0 +1,108 @@
+//! The table of `tests/common_rules` against a real API server: its schema
+//! check, its CEL, its cost limits.
+
+use keylease_testbed::ControlPlane;
+
+use crate::common_rules::{cases, updates};
+use crate::harness::{Bed, Story};
+use serde_json::{Value, json};
+
+/// Applies many objects at once, which kubectl answers one by one: the text of
+/// all answers and refusals.
+async fn dry_run(cluster: &ControlPlane, objects: &[Value]) -> String {
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+    // One field manager a call, and no client-side opinion on fields.
+    let args = [
+        "create",
+        "--dry-run=server",
+        "--validate=false",
+        "-n",
+        "default",
+        "-f",
+        "-",
+    ];
+    match cluster.kubectl_stdin(&args, &list.to_string()).await {
+        Ok(answers) => answers,
+        Err(error) => format!("{error:#}"),
+    }
+}
+
+/// Every valid object of the table is accepted.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_server_takes_what_is_valid() -> Story {
+    let bed = Bed::shared().await?;
+    let cases = cases();
+    let objects: Vec<Value> = (0..)
+        .zip(&cases)
+        .map(|(n, case)| case.kind.object(&format!("good-{n}"), &case.good))
+        .collect();
+    let answers = dry_run(&bed.cluster, &objects).await;
+    for (n, case) in cases.iter().enumerate() {
+        let accepted = format!("/good-{n} created");
+        assert!(
+            answers.contains(&accepted),
+            "refused {}: {answers}",
+            case.good
+        );
+    }
+    Ok(())
+}
+
+/// Every invalid object is refused, and the refusal says what is wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_server_refuses_what_is_not() -> Story {
+    let bed = Bed::shared().await?;
+    let cases = cases();
+    let objects: Vec<Value> = (0..)
+        .zip(&cases)
+        .map(|(n, case)| case.kind.object(&format!("bad-{n}"), &case.bad))
+        .collect();
+    let answers = dry_run(&bed.cluster, &objects).await;
+    let mut surprises = Vec::new();
+    for (n, case) in cases.iter().enumerate() {
+        let (kind, says) = (case.kind.name(), case.says);
+        let name = format!("\"bad-{n}\" is invalid:");
+        // From this object's refusal up to the next object's.
+        let refusal = answers.split("The ").find(|text| text.contains(&name));
+        if !refusal.is_some_and(|text| text.contains(says)) {
+            surprises.push(format!(
+                "{kind} {} ({:?}): {refusal:?}, not {says:?}",
+                case.bad, case.by
+            ));
+        }
+    }
+    assert!(surprises.is_empty(), "{}", surprises.join("\n"));
+    Ok(())
+}
+
+/// What must not change cannot be changed, and everything else can.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_server_guards_what_must_not_change() -> Story {
+    let bed = Bed::shared().await?;
+    let cluster = &bed.cluster;
+    cluster
+        .kubectl(&["create", "namespace", "rules-update"])
+        .await?;
+    let mut surprises = Vec::new();
+    for (n, update) in updates().iter().enumerate() {
+        let name = format!("update-{n}");
+        let apply = |change: &Value| {
+            let object = update.kind.object(&name, change).to_string();
+            async move {
+                let args = ["apply", "-n", "rules-update", "-f", "-"];
+                cluster.kubectl_stdin(&args, &object).await
+            }
+        };
+        apply(&update.from).await?;
+        if let Err(error) = apply(&update.good).await {
+            surprises.push(format!("refused {}: {error:#}", update.good));
+        }
+        apply(&update.from).await?;
+        match apply(&update.bad).await {
+            Err(error) if format!("{error:#}").contains(update.says) => {}
+            other => surprises.push(format!("{}: {other:?}", update.bad)),
+        }
+    }
+    assert!(surprises.is_empty(), "{}", surprises.join("\n"));
+    Ok(())
+}
