@@ -105,7 +105,7 @@ clean_up() {
 gone() {
     local name kind=$1
     shift
-    if kubectl delete "$kind" "$@" --ignore-not-found --timeout=10s; then
+    if kubectl delete "$kind" "$@" --ignore-not-found --timeout=4s; then
         return
     fi
     # CHANGELOG.md, "Known problems".
@@ -238,7 +238,7 @@ until_is 30 'always having a new key' yes sh -c "
 show k get awscr
 
 step 'rotation: nothing, or Vault Agent and a new user' 'onExpiry: Rotate, the same user, a second key, an overlap'
-request worker "$role" 'ttl: 30s, onExpiry: Rotate, rotation: {overlap: 4s}'
+request worker "$role" 'ttl: 20s, onExpiry: Rotate, rotation: {overlap: 4s}'
 ready worker >/dev/null
 old=$(key_id worker)
 arn=$(caller worker)

@@ -58,19 +58,11 @@ fn kind(crd: &Value) -> String {
     );
     for (part, title) in [("spec", "Spec"), ("status", "Status")] {
         let object = &schema["properties"][part];
-        let about = if part == "status" {
-            text(&object["description"])
-        } else {
-            String::new()
-        };
-        let _ = write!(page, "\n## {title}\n\n{}\n", about.replace('\n', " "));
+        let _ = write!(page, "\n## {title}\n");
         for rule in rules(object) {
-            let _ = write!(page, "\n- Rule: {rule}.");
+            let _ = writeln!(page, "\n- Rule: {rule}.");
         }
-        let _ = write!(
-            page,
-            "\n\n| Field | Type | Meaning |\n| --- | --- | --- |\n"
-        );
+        page.push_str("\n| Field | Type | Meaning |\n| --- | --- | --- |\n");
         fields(object, part, &mut page);
     }
     page.push_str("\n## Columns of `kubectl get`\n\n| Column | From | |\n| --- | --- | --- |\n");
@@ -87,7 +79,7 @@ fn kind(crd: &Value) -> String {
             let _ = writeln!(page, "| `{reason}` | {meaning} |");
         }
     }
-    page.replace("\n\n\n", "\n\n")
+    page
 }
 
 /// One line for each field below an object, in the order of their names.
