@@ -3,7 +3,7 @@
 CARGO ?= cargo
 BIN    = target/release/keylease
 
-.PHONY: help demo test check bench tools crds build release install-plugin clean
+.PHONY: help demo walkthrough test check bench tools crds reference build release install-plugin clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -11,6 +11,10 @@ help: ## Say what there is
 demo: release tools ## Run the main job on a local control plane and a local AWS stand-in (KEEP=1 leaves it up)
 	@$(CARGO) build -q -p keylease-testbed
 	@tools/demo.sh
+
+walkthrough: build tools ## What people do with Vault, done with Keylease, and checked
+	@$(CARGO) build -q -p keylease-testbed
+	@tools/walkthrough.sh
 
 test: tools ## Pass every test that runs here
 	@tools/test.sh
@@ -33,6 +37,9 @@ release: ## Build the operator for use
 
 install-plugin: ## Put `kubectl keylease` into ~/.cargo/bin
 	$(CARGO) install --path . --locked --bin kubectl-keylease
+
+reference: ## Write docs/reference/ anew
+	$(CARGO) run -q -- reference --dir docs/reference
 
 crds: ## Write the custom resource definitions anew
 	$(CARGO) run -q -- crds --dir crds

@@ -17,6 +17,10 @@ for file in target/generated/crds/*.yaml; do
     diff -u "crds/$(basename "$file")" "$file" ||
         { echo "crds/ is not current: run make crds"; exit 1; }
 done
+rm -rf target/generated/reference
+cargo run -q -- reference --dir target/generated/reference
+diff -ru docs/reference target/generated/reference ||
+    { echo "docs/reference/ is not current: run make reference"; exit 1; }
 step "licences and bans"
 if command -v cargo-deny >/dev/null; then
     cargo deny --offline check licenses bans sources

@@ -5,10 +5,11 @@ mod controller;
 mod crds;
 mod iam_policy;
 pub mod plugin;
+mod reference;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Short-lived AWS credentials as Kubernetes Secrets.
 #[derive(Parser)]
@@ -26,6 +27,9 @@ enum Command {
     Crds(crds::Args),
     /// Print the least IAM policy that the operator needs.
     IamPolicy(iam_policy::Args),
+    /// Write the reference pages of the documentation.
+    #[command(hide = true)]
+    Reference(reference::Args),
 }
 
 /// Runs the command that the process was called with.
@@ -35,6 +39,7 @@ pub fn run() -> ExitCode {
         Command::Controller(args) => controller::run(args),
         Command::Crds(args) => crds::run(&args),
         Command::IamPolicy(args) => iam_policy::run(&args),
+        Command::Reference(args) => reference::run(&args, Cli::command(), plugin::command()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

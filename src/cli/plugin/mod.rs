@@ -74,6 +74,11 @@ enum Command {
     },
 }
 
+/// The command line, for the reference.
+pub(super) fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Runs the command that the process was called with.
 pub fn run() -> ExitCode {
     let Cli { target, command } = Cli::parse();
