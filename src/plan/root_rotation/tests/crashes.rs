@@ -66,32 +66,39 @@ fn after_any_pair_of_mishaps_the_secret_holds_the_only_key() {
     assert!(runs > 3_000);
 }
 
-/// One operator falls asleep between two steps, another rotates meanwhile for
-/// so long and falls asleep too, and then the first wakes up and goes on with
-/// what it believes.
+/// An operator dies at any effect, or did not run. Then one falls asleep
+/// between two steps, another rotates for so long and falls asleep too, and
+/// the first wakes up and goes on with what it believes.
 #[test]
 fn two_operators_do_not_store_a_key_that_the_other_deleted() {
     let mut runs = 0;
-    for first in 1..play(&[]) {
-        for second in 1..40 {
-            for third in [1, 2, 3, 5, 8, 1_000] {
-                let mut world = World::with_key_aged(DUE);
-                let mut one = Process::start(&world, &[]);
-                let mut other = Process::start(&world, &[]);
-                let end = world.now + WHILE;
-                one.run(&mut world, end, first);
-                other.run(&mut world, end, second);
-                let so_far = one.effects;
-                one.run(&mut world, end, so_far + third);
-                // Both go on, one after the other.
-                for _ in 0..4 {
-                    other.run_for(&mut world, WHILE);
-                    one.run_for(&mut world, WHILE);
+    for dead in [0, 3, 4, 6, 8, 9] {
+        for first in 1..15 {
+            for second in 1..20 {
+                for third in [1, 2, 3, 5, 8, 1_000] {
+                    play_two(dead, first, second, third);
+                    runs += 1;
                 }
-                check(&world, &format!("{first}, {second}, {third}"));
-                runs += 1;
             }
         }
     }
     println!("{runs} runs with two operators");
+}
+
+fn play_two(dead: usize, first: usize, second: usize, third: usize) {
+    let mut world = World::with_key_aged(DUE);
+    let end = world.now + WHILE;
+    Process::start(&world, &[]).run(&mut world, end, dead);
+    let mut one = Process::start(&world, &[]);
+    let mut other = Process::start(&world, &[]);
+    one.run(&mut world, end, first);
+    other.run(&mut world, end, second);
+    let so_far = one.effects;
+    one.run(&mut world, end, so_far + third);
+    // Both go on, one after the other.
+    for _ in 0..4 {
+        other.run_for(&mut world, WHILE);
+        one.run_for(&mut world, WHILE);
+    }
+    check(&world, &format!("{dead}, {first}, {second}, {third}"));
 }
