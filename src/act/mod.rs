@@ -3,11 +3,13 @@
 mod calls;
 mod events;
 mod request;
+mod root_secret;
 mod secret;
 mod workload;
 
 pub use calls::KubeCalls;
 pub use events::Announcer;
+pub use root_secret::RootSecret;
 pub use secret::secrets_api;
 
 use kube::Client;

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::NameRef;
+use super::{GoDuration, NameRef};
 
 /// How the operator signs in to one AWS account, and the bounds for every IAM
 /// user that it makes there.
@@ -46,6 +46,7 @@ use super::NameRef;
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.rootRotation) || (has(self.credentials) && has(self.credentials.secretRef) && (!has(self.assumeRoles) || size(self.assumeRoles) == 0))").message("rootRotation needs credentials.secretRef, and no assumeRoles"))]
 pub struct AwsAccountSpec {
     /// AWS region of the STS endpoint, and the value of `AWS_REGION` in issued
     /// Secrets. IAM itself is global. Default: the operator's own
@@ -81,6 +82,28 @@ pub struct AwsAccountSpec {
     /// Bounds for what is made in the account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<AccountLimits>,
+
+    /// Replaces the operator's own access key again and again, in the Secret
+    /// that `credentials.secretRef` names: a new key is made, proven to work
+    /// and written there, and then the old one is deleted. Only for the
+    /// long-term key of an IAM user that has no other key (AWS allows two), and
+    /// without `assumeRoles`. The Secret must not be kept at fixed content by
+    /// something else (GitOps): what that writes back is a deleted key. The
+    /// user needs the permissions that `keylease iam-policy --root-user-arn`
+    /// prints. Default: the key is never changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_rotation: Option<RootRotation>,
+}
+
+/// How often the operator's own access key is replaced.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct RootRotation {
+    /// Age at which the key is replaced, counted from its creation in AWS, also
+    /// for a key that the operator did not make. Hours, minutes and seconds;
+    /// between `1m` and `8760h` (a year). Example: `720h`.
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]{1,7}(h|m|s))+$') && duration(self) >= duration('1m') && duration(self) <= duration('8760h')").message("period must be a duration in h, m and s between 1m and 8760h, such as 720h"))]
+    pub period: GoDuration,
 }
 
 /// One role of a chain.
@@ -187,7 +210,14 @@ pub struct AwsAccountStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arn: Option<String>,
 
+    /// The operator's own access key, where `spec.rootRotation` asks for its
+    /// rotation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_key: Option<RootKey>,
+
     /// `Ready`: whether requests can be served, and if not, why.
+    /// `RootRotation`: whether the operator's own key is replaced on time, and
+    /// if not, why; absent where that is not asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -195,4 +225,17 @@ pub struct AwsAccountStatus {
     /// The `metadata.generation` that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+}
+
+/// The operator's own access key and its rotation.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct RootKey {
+    /// The access key id that the Secret holds.
+    pub id: String,
+    /// When AWS made this key: the last rotation, or for a key that the
+    /// operator has not replaced yet, its creation.
+    pub rotated_at: Time,
+    /// When it is to be replaced.
+    pub next_rotation: Time,
 }

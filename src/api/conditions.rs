@@ -16,6 +16,8 @@ pub enum ConditionType {
     Usable,
     /// AWS no longer holds a credential for this request.
     Revoked,
+    /// The operator's own access key is replaced on time.
+    RootRotation,
 }
 
 impl ConditionType {
@@ -26,6 +28,7 @@ impl ConditionType {
             Self::Issued => "Issued",
             Self::Usable => "Usable",
             Self::Revoked => "Revoked",
+            Self::RootRotation => "RootRotation",
         }
     }
 }

@@ -6,6 +6,7 @@ mod error;
 mod inventory;
 mod keys;
 mod registry;
+mod root_keys;
 mod sessions;
 mod sign_in;
 mod teardown;

@@ -3,6 +3,14 @@
 use serde_json::{Value, json};
 
 use crate::plan::account::DEFAULT_PATH;
+use crate::plan::root_rotation::user_of;
+
+/// Calls that `AwsAccount.spec.rootRotation` makes on the operator's own user.
+const ON_ROOT_USER: [&str; 3] = [
+    "iam:ListAccessKeys",
+    "iam:CreateAccessKey",
+    "iam:DeleteAccessKey",
+];
 
 /// Calls that read one user or take from it. All of them can be confined to the
 /// user's path.
@@ -72,6 +80,12 @@ pub(super) struct Args {
     /// right.
     #[arg(long)]
     federation: bool,
+
+    /// ARN of the IAM user that the operator itself signs in as, for
+    /// AwsAccount.spec.rootRotation: lets it replace that user's access key.
+    /// Default: its key is not touched.
+    #[arg(long, value_name = "ARN", value_parser = user_arn)]
+    root_user_arn: Option<String>,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), String> {
@@ -91,6 +105,7 @@ fn policy(args: &Args) -> Value {
         groups,
         assumed,
         federation,
+        root_user_arn,
     } = args;
     let cluster = cluster_id
         .as_ref()
@@ -147,6 +162,11 @@ fn policy(args: &Args) -> Value {
             "Resource": format!("arn:{partition}:sts::{account_id}:federated-user/*"),
         }));
     }
+    if let Some(user) = root_user_arn {
+        statements.push(json!({
+            "Sid": "RotateOwnKey", "Effect": "Allow", "Action": ON_ROOT_USER, "Resource": user,
+        }));
+    }
     json!({"Version": "2012-10-17", "Statement": statements})
 }
 
@@ -164,6 +184,13 @@ fn user_path(text: &str) -> Result<String, String> {
     (ok && sane)
         .then(|| text.to_owned())
         .ok_or_else(|| "a path begins and ends with /, as in /keylease/".to_owned())
+}
+
+fn user_arn(text: &str) -> Result<String, String> {
+    let named = user_of(text).is_some_and(|name| !name.contains('*'));
+    (text.starts_with("arn:") && named)
+        .then(|| text.to_owned())
+        .ok_or_else(|| "a user ARN looks like arn:aws:iam::123456789012:user/name".to_owned())
 }
 
 fn policy_arn(text: &str) -> Result<String, String> {
@@ -187,6 +214,27 @@ mod tests {
             groups: vec![],
             assumed: vec![],
             federation: false,
+            root_user_arn: None,
+        }
+    }
+
+    #[test]
+    fn the_operators_own_key_is_allowed_on_request_and_on_that_user_alone() {
+        let arn = "arn:aws:iam::123456789012:user/keylease-operator";
+        let policy = policy(&Args {
+            root_user_arn: Some(user_arn(arn).unwrap()),
+            ..args()
+        });
+        let all = policy["Statement"].as_array().unwrap();
+        let own = all.iter().find(|s| s["Sid"] == "RotateOwnKey").unwrap();
+        assert_eq!(own["Resource"], arn);
+        assert_eq!(own["Action"].as_array().unwrap().len(), 3);
+        for bad in [
+            "keylease-operator",
+            "arn:aws:iam::123456789012:user/*",
+            "arn:aws:iam::123456789012:root",
+        ] {
+            assert!(user_arn(bad).is_err(), "{bad}");
         }
     }
 

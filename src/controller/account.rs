@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use super::context::{Concerned, Context};
 use super::hold::hold;
 use super::ledger;
+use super::root_rotation::{self, Rotation};
 use crate::act::FIELD_MANAGER;
 use crate::api::AwsAccount;
 use crate::aws::Credentials;
@@ -37,11 +38,15 @@ pub struct AccountContext {
     pub shared: Arc<Context>,
     /// The last sign-in of each account, by name.
     pub sign_ins: Mutex<HashMap<String, LastSignIn>>,
+    /// Rotations of the operator's own keys, by name of the account.
+    pub rotations: Mutex<HashMap<String, Rotation>>,
 }
 
 /// The last sign-in of an account.
 pub struct LastSignIn {
     fingerprint: Fingerprint,
+    /// The id of the key, if it came from a Secret.
+    key_id: Option<String>,
     at: Instant,
     failures: u32,
 }
@@ -84,8 +89,14 @@ pub async fn reconcile(
     let leaving = account.metadata.deletion_timestamp.is_some();
     if let Some(left) = still_good(&ctx, &name, &fingerprint) {
         // The last lease may be gone in AWS and still in the cache.
-        return Ok(Action::requeue(if leaving { LEAVING } else { left }));
+        let left = if leaving { LEAVING } else { left };
+        let rotation = root_rotation::run(&account, &ctx).await;
+        return Ok(Action::requeue(rotation.unwrap_or(left).min(left)));
     }
+    let key_id = match &credentials {
+        Ok(Credentials::Static(key)) => Some(key.id().to_owned()),
+        _ => None,
+    };
     let verdict = sign_in(&account, credentials, &ctx.shared).await;
     let failures = {
         let mut sign_ins = ctx.sign_ins.lock();
@@ -100,6 +111,7 @@ pub async fn reconcile(
             name,
             LastSignIn {
                 fingerprint,
+                key_id,
                 at,
                 failures,
             },
@@ -107,8 +119,40 @@ pub async fn reconcile(
         failures
     };
     let pause = account::next_check(&verdict, failures);
+    let mut pause = Duration::try_from(pause).unwrap_or(RETRY);
+    if verdict.ready
+        && let Some(sooner) = root_rotation::run(&account, &ctx).await
+    {
+        pause = pause.min(sooner);
+    }
     ctx.shared.metrics.reconcile("account", "ok");
-    Ok(Action::requeue(Duration::try_from(pause).unwrap_or(RETRY)))
+    Ok(Action::requeue(pause))
+}
+
+impl AccountContext {
+    /// The id of the key that the account's session uses, if it came from a
+    /// Secret.
+    pub(super) fn key_in_use(&self, name: &str) -> Option<String> {
+        self.sign_ins.lock().get(name)?.key_id.clone()
+    }
+
+    /// The session was replaced by one of this key.
+    pub(super) fn uses_key(&self, name: &str, key_id: &str) {
+        if let Some(last) = self.sign_ins.lock().get_mut(name) {
+            last.key_id = Some(key_id.to_owned());
+            last.at = Instant::now();
+        }
+    }
+
+    /// The Secret was changed by us from that version to this one: no reason
+    /// to sign in again.
+    pub(super) fn wrote_secret(&self, name: &str, from: &str, to: &str) {
+        if let Some(last) = self.sign_ins.lock().get_mut(name)
+            && last.fingerprint.secret.as_deref() == Some(from)
+        {
+            last.fingerprint.secret = Some(to.to_owned());
+        }
+    }
 }
 
 /// An account that is being deleted stays until its leases are revoked: without
@@ -146,6 +190,12 @@ fn still_good(ctx: &AccountContext, name: &str, fingerprint: &Fingerprint) -> Op
 /// The next reconciliation of this account signs in, whatever it knows.
 pub fn distrust(ctx: &AccountContext, name: &str) {
     ctx.sign_ins.lock().remove(name);
+}
+
+/// The account was deleted.
+pub fn forget(ctx: &AccountContext, name: &str) {
+    ctx.sign_ins.lock().remove(name);
+    ctx.rotations.lock().remove(name);
 }
 
 async fn sign_in(
@@ -205,7 +255,12 @@ async fn report(account: &AwsAccount, outcome: &SignIn, verdict: &AccountVerdict
     let Ok(Some(mut updated)) = current else {
         return;
     };
-    updated.status = Some(status);
+    // What the rotation of the key has told meanwhile stays.
+    let known = AwsAccount {
+        status: updated.status.take(),
+        ..account.clone()
+    };
+    updated.status = Some(account::status(&known, outcome, verdict, Timestamp::now()));
     let params = PostParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PostParams::default()
@@ -245,7 +300,7 @@ async fn credentials(account: &AwsAccount, ctx: &Context) -> Result<Found, Fault
     })
 }
 
-fn read_secret(mut secret: Secret, place: &str) -> Result<Credentials, String> {
+pub(super) fn read_secret(mut secret: Secret, place: &str) -> Result<Credentials, String> {
     let mut data = secret.data.take().unwrap_or_default();
     let mut text = |key: &str| -> Result<Option<Zeroizing<String>>, String> {
         let Some(value) = data.remove(key) else {

@@ -8,6 +8,7 @@ mod hold;
 mod ledger;
 mod request;
 mod role;
+mod root_rotation;
 mod secret_index;
 
 pub use context::{Concerned, Context, Noticed, Notices};
@@ -156,8 +157,9 @@ async fn run_accounts(
     let ctx = Arc::new(AccountContext {
         shared: shared.clone(),
         sign_ins: parking_lot::Mutex::default(),
+        rotations: parking_lot::Mutex::default(),
     });
-    let distrusting = ctx.clone();
+    let (distrusting, forgetting) = (ctx.clone(), ctx.clone());
     let suspects = suspects.inspect(move |who| account::distrust(&distrusting, &who.name));
     let outcomes = controller
         .with_config(controller::Config::default().concurrency(8))
@@ -167,6 +169,7 @@ async fn run_accounts(
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(account::reconcile, never_fails, ctx);
     drain(outcomes, |_, gone| {
+        account::forget(&forgetting, gone);
         shared.accounts.forget(gone);
         shared
             .notices

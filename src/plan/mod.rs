@@ -17,6 +17,7 @@ pub mod ownership;
 mod policy;
 pub mod reasons;
 pub mod role;
+pub mod root_rotation;
 pub mod secret;
 mod session;
 pub mod session_spec;

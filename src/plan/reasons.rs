@@ -65,6 +65,15 @@ pub enum Reason {
     AwsUnavailable,
     /// The new key was not accepted in time.
     KeyNotProven,
+
+    /// The operator's own key will be replaced when its time comes.
+    RotationScheduled,
+    /// The operator's own credentials are of a kind that cannot be replaced.
+    NotRotatable,
+    /// The operator's own user has a second key that the operator did not make.
+    ForeignKey,
+    /// AWS does not list the operator's own key among those of its user.
+    KeyNotListed,
 }
 
 impl Reason {
@@ -99,6 +108,10 @@ impl Reason {
             Self::AwsThrottled => "AwsThrottled",
             Self::AwsUnavailable => "AwsUnavailable",
             Self::KeyNotProven => "KeyNotProven",
+            Self::RotationScheduled => "RotationScheduled",
+            Self::NotRotatable => "NotRotatable",
+            Self::ForeignKey => "ForeignKey",
+            Self::KeyNotListed => "KeyNotListed",
         }
     }
 

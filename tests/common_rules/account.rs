@@ -8,6 +8,7 @@ pub fn cases() -> Vec<Case> {
     let mut all = sign_in();
     all.extend(paths());
     all.extend(chains());
+    all.extend(rotation());
     all.extend(marks_of_users(Kind::Account, "iamUsers"));
     all
 }
@@ -69,6 +70,27 @@ fn sign_in() -> Vec<Case> {
             account("1234567890123"),
             "Too long",
         ),
+    ]
+}
+
+fn rotation() -> Vec<Case> {
+    let kind = Kind::Account;
+    let from = |credentials: Value, period: &str| json!({"credentials": credentials, "rootRotation": {"period": period}});
+    let secret = |period: &str| from(json!({"secretRef": {"name": "aws-root"}}), period);
+    let ambient = from(json!({"ambient": {}}), "720h");
+    let without = json!({"rootRotation": {"period": "720h"}});
+    let mut chained = secret("720h");
+    let role = "arn:aws:iam::123456789012:role/keylease";
+    chained["assumeRoles"] = json!([{"roleArn": role}]);
+    let needs = "rootRotation needs credentials.secretRef, and no assumeRoles";
+    let bounds = "period must be a duration in h, m and s between 1m and 8760h";
+    vec![
+        rule(kind, secret("720h"), ambient, needs),
+        rule(kind, secret("720h"), without, needs),
+        rule(kind, secret("720h"), chained, needs),
+        rule(kind, secret("1m"), secret("59s"), bounds),
+        rule(kind, secret("8760h"), secret("8760h1s"), bounds),
+        rule(kind, secret("1h30m"), secret("1d"), bounds),
     ]
 }
 

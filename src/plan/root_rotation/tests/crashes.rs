@@ -1,0 +1,104 @@
+//! Every mishap at every effect, every pair of them, and two operators at a
+//! time: afterwards there is one key, the Secret's.
+
+use jiff::SignedDuration;
+
+use super::world::{FIRST, Mishap, PERIOD, Process, World};
+
+const DUE: SignedDuration = SignedDuration::from_hours(25);
+const WHILE: SignedDuration = SignedDuration::from_hours(1);
+
+/// Plays one rotation with these mishaps; how many effects it came to.
+fn play(mishaps: &[(usize, Mishap)]) -> usize {
+    let mut world = World::with_key_aged(DUE);
+    let mut process = Process::start(&world, mishaps);
+    process.run_for(&mut world, WHILE);
+    let effects = process.effects;
+    process.restart(&world);
+    process.run_for(&mut world, WHILE);
+    check(&world, &format!("{mishaps:?}"));
+    effects
+}
+
+fn check(world: &World, what: &str) {
+    let told = format!("{what}: {:?}", world.applied);
+    assert_eq!(world.ids(), [world.key_in_secret.as_str()], "{told}");
+    assert_ne!(world.key_in_secret, FIRST, "{told}");
+    assert_eq!(world.marker, None, "{told}");
+    assert_eq!(world.reason(), Some("RotationScheduled"), "{told}");
+    let root_key = world
+        .told
+        .as_ref()
+        .and_then(|t| t.root_key.as_ref())
+        .unwrap();
+    assert_eq!(root_key.id, world.key_in_secret, "{told}");
+    let period = root_key
+        .next_rotation
+        .0
+        .duration_since(root_key.rotated_at.0);
+    assert_eq!(period, PERIOD, "{told}");
+}
+
+#[test]
+fn after_any_single_mishap_the_secret_holds_the_only_key() {
+    for at in 0..play(&[]) {
+        for mishap in Mishap::ALL {
+            play(&[(at, mishap)]);
+        }
+    }
+}
+
+#[test]
+fn after_any_pair_of_mishaps_the_secret_holds_the_only_key() {
+    let mut runs = 0;
+    for first in 0..play(&[]) {
+        for one in Mishap::ALL {
+            let effects = play(&[(first, one)]);
+            for second in first + 1..effects {
+                for two in Mishap::ALL {
+                    play(&[(first, one), (second, two)]);
+                    runs += 1;
+                }
+            }
+        }
+    }
+    println!("{runs} runs with two mishaps");
+    assert!(runs > 3_000);
+}
+
+/// An operator dies at any effect, or did not run. Then one falls asleep
+/// between two steps, another rotates for so long and falls asleep too, and
+/// the first wakes up and goes on with what it believes.
+#[test]
+fn two_operators_do_not_store_a_key_that_the_other_deleted() {
+    let mut runs = 0;
+    for dead in [0, 3, 4, 6, 8, 9] {
+        for first in 1..15 {
+            for second in 1..20 {
+                for third in [1, 2, 3, 5, 8, 1_000] {
+                    play_two(dead, first, second, third);
+                    runs += 1;
+                }
+            }
+        }
+    }
+    println!("{runs} runs with two operators");
+}
+
+fn play_two(dead: usize, first: usize, second: usize, third: usize) {
+    let mut world = World::with_key_aged(DUE);
+    let end = world.now + WHILE;
+    Process::start(&world, &[]).run(&mut world, end, dead);
+    let mut one = Process::start(&world, &[]);
+    let mut other = Process::start(&world, &[]);
+    one.run(&mut world, end, first);
+    other.run(&mut world, end, second);
+    let so_far = one.effects;
+    one.run(&mut world, end, so_far + third);
+    // Both go on, one after the other.
+    for _ in 0..4 {
+        other.run_for(&mut world, WHILE);
+        one.run_for(&mut world, WHILE);
+    }
+    check(&world, &format!("{dead}, {first}, {second}, {third}"));
+}
