@@ -18,6 +18,7 @@ mod leases;
 mod moto;
 mod rbac;
 mod restart;
+mod root_rotation;
 mod rotation;
 mod rules;
 mod secrets;
