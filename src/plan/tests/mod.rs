@@ -7,6 +7,8 @@ mod operator;
 mod stories;
 mod world;
 
+pub(crate) use operator::Mishap;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;

@@ -16,7 +16,7 @@ use crate::plan::{Look, Step, next};
 
 /// What happens at one effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mishap {
+pub(crate) enum Mishap {
     /// The process dies before it.
     DieBefore,
     /// The process dies after it.

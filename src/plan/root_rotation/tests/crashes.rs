@@ -3,7 +3,8 @@
 
 use jiff::SignedDuration;
 
-use super::world::{FIRST, Mishap, PERIOD, Process, World};
+use super::world::{FIRST, PERIOD, Process, World};
+use crate::plan::tests::Mishap;
 
 const DUE: SignedDuration = SignedDuration::from_hours(25);
 const WHILE: SignedDuration = SignedDuration::from_hours(1);

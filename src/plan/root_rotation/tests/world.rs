@@ -6,6 +6,7 @@ use crate::plan::effect::{Fault, FaultClass};
 use crate::plan::root_rotation::{
     Effect, Marker, Outcome, SecretFacts, Step, Told, UserKey, View, Work, next,
 };
+use crate::plan::tests::Mishap;
 
 /// Age at which the key is replaced here.
 pub(super) const PERIOD: SignedDuration = SignedDuration::from_hours(24);
@@ -162,31 +163,6 @@ impl World {
         self.version += 1;
         Ok(Outcome::Secret(self.secret()))
     }
-}
-
-/// What happens at one effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mishap {
-    /// The process dies before it.
-    DieBefore,
-    /// The process dies after it.
-    DieAfter,
-    /// It is applied and its answer is lost.
-    LoseAnswer,
-    /// It is not applied and no answer comes.
-    LoseCall,
-    /// The server says that it cannot serve now.
-    Unavailable,
-}
-
-impl Mishap {
-    pub const ALL: [Self; 5] = [
-        Self::DieBefore,
-        Self::DieAfter,
-        Self::LoseAnswer,
-        Self::LoseCall,
-        Self::Unavailable,
-    ];
 }
 
 /// One operator process, and the mishaps that await it by number of effect.
