@@ -100,21 +100,12 @@ clean_up() {
     rm -rf "$tmp"
 }
 
-# gone KIND NAME…: deletes and waits. A role or an account stays as long as the
-# operator counts leases of it.
+# gone KIND NAME…: deletes and waits. A role or an account stays as long as it
+# has leases.
 gone() {
-    local name kind=$1
+    local kind=$1
     shift
-    if kubectl delete "$kind" "$@" --ignore-not-found --timeout=4s; then
-        return
-    fi
-    # CHANGELOG.md, "Known problems".
-    for name in "$@"; do
-        if kubectl get "$kind" "$name" >/dev/null 2>&1; then
-            printf '  known problem: %s %s is still held; letting go by hand\n' "$kind" "$name"
-            kubectl patch "$kind" "$name" --type=merge -p '{"metadata":{"finalizers":null}}'
-        fi
-    done
+    kubectl delete "$kind" "$@" --ignore-not-found --timeout=30s
 }
 
 for tool in kubectl kubectl-keylease jq; do

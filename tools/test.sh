@@ -14,3 +14,5 @@ step "the test bed itself"
 cargo test -p keylease-testbed
 step "the operator against a real API server"
 cargo test --test cluster
+step "the kubectl plugin"
+cargo test --test plugin

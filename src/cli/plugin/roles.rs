@@ -10,7 +10,10 @@ use super::client::{ROLES, Session, Target, list};
 use super::error::Failure;
 use super::paint::{self, Paint, Tint};
 use super::table::{Cell, Table};
-use crate::api::{AwsRole, AwsRoleSpec, ConditionType, GoDuration, get_condition};
+use jiff::SignedDuration;
+
+use crate::api::{AwsRole, AwsRoleSpec, ConditionType, format_duration, get_condition};
+use crate::plan;
 
 /// List roles, and whether the current namespace may use them.
 #[derive(clap::Args)]
@@ -52,16 +55,15 @@ async fn labels(session: &Session, roles: &[AwsRole]) -> Option<BTreeMap<String,
 }
 
 fn row(role: &AwsRole, namespace: &str, labels: Option<&BTreeMap<String, String>>) -> Vec<Cell> {
-    let ttl = role.spec.ttl.clone().unwrap_or_default();
-    let text = |ttl: Option<GoDuration>| ttl.map(|t| t.0);
-    let max = text(ttl.max).unwrap_or_else(|| "768h".to_owned());
+    let ttls = plan::ttl::of_role(role).ok();
+    let text = |ttl: Option<SignedDuration>| ttl.map_or_else(|| "?".to_owned(), format_duration);
     let leases = role.status.as_ref().and_then(|s| s.leases);
     vec![
         role.metadata.name.as_deref().unwrap_or_default().into(),
         type_of(&role.spec).into(),
         (&role.spec.account_ref.name).into(),
-        text(ttl.default).unwrap_or_else(|| max.clone()).into(),
-        max.into(),
+        text(ttls.map(|t| t.ttl)).into(),
+        text(ttls.map(|t| t.max)).into(),
         leases.map_or_else(String::new, |n| n.to_string()).into(),
         ready(role),
         match allowed(&role.spec, namespace, labels) {
