@@ -1,14 +1,11 @@
 //! What changes a lease: `revoke`, `renew`, `rotate`.
-//!
-//! Of renewal, rotation and revocation by role only the fields are checked
-//! that the plugin sets: what the operator makes of them is its own tests'.
-
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
+use keylease::api::{AwsCredentialRequest, Phase};
+use keylease_testbed::wait;
 
-use crate::bed::Scene;
+use crate::bed::{SOON, Scene};
 
 #[tokio::test]
 async fn revoke_waits_until_aws_holds_nothing() -> Result<()> {
@@ -67,44 +64,90 @@ async fn revoke_of_a_role_sets_its_mark() -> Result<()> {
 }
 
 #[tokio::test]
-async fn renew_sets_the_field_anew_each_time() -> Result<()> {
+async fn revoke_of_a_role_ends_its_leases() -> Result<()> {
+    let scene = Scene::set("c-end").await?;
+    scene.issue(&["--name", "one"]).await?;
+    // In the second of the issue at the worst, which counts as before.
+    scene.ok(&["revoke", "--role", "c-end"]).await?;
+    wait::until_ok("the revocation", SOON, || async {
+        let request = scene.requests().get("one").await?;
+        match phase(&request) {
+            Some(Phase::Revoked) if scene.users() == 0 => Ok(()),
+            other => anyhow::bail!("{other:?}"),
+        }
+    })
+    .await?;
+    let said = scene.run(&["renew", "one"]).await?;
+    assert_eq!(said.code, Some(1));
+    assert!(said.err.contains("no lease to renew"), "{said:?}");
+    let said = scene.run(&["rotate", "one"]).await?;
+    assert!(said.err.contains("no key to rotate"), "{said:?}");
+    Ok(())
+}
+
+fn phase(request: &AwsCredentialRequest) -> Option<Phase> {
+    request.status.as_ref()?.phase
+}
+
+#[tokio::test]
+async fn renew_lengthens_up_to_the_maximum() -> Result<()> {
     let scene = Scene::set("c-renew").await?;
     let issued = scene.issue(&["--name", "one", "--ttl", "30m"]).await?;
     assert_eq!(issued["lease"]["renewable"], true);
-    let mut times = Vec::new();
-    for args in [&["--increment", "1.5h"][..], &[]] {
-        let args = [&["renew", "one", "--timeout", "3s"], args].concat();
-        let said = scene.run(&args).await?;
-        let renew = scene
-            .requests()
-            .get("one")
-            .await?
-            .spec
-            .renew
-            .context("not set")?;
-        let increment = renew.increment.map(|i| i.0);
-        assert_eq!(
-            increment.as_deref(),
-            (args.len() > 4).then_some("1h30m"),
-            "{said:?}"
-        );
-        times.push(renew.at.0);
-    }
-    assert!(times[0] < times[1], "{times:?}");
+    let before = scene.requests().get("one").await?;
+    let lease = |r: &AwsCredentialRequest| r.status.clone().and_then(|s| s.lease);
+    let old = lease(&before).context("no lease")?;
+
+    let said = scene.run(&["renew", "one", "--increment", "1.5h"]).await?;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(said.err, "", "nothing was cut");
+    let request = scene.requests().get("one").await?;
+    let asked = request.spec.renew.clone().context("not set")?;
+    assert_eq!(asked.increment.map(|i| i.0).as_deref(), Some("1h30m"));
+    let new = lease(&request).context("no lease")?;
+    assert!(new.expires_at.0 > old.expires_at.0, "{new:?}");
+    assert!(said.out.contains(&new.expires_at.0.to_string()), "{said:?}");
+
+    // Without an increment the one of last time is taken away.
+    let said = scene.run(&["renew", "one"]).await?;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let again = scene
+        .requests()
+        .get("one")
+        .await?
+        .spec
+        .renew
+        .context("not set")?;
+    assert!(
+        again.increment.is_none() && again.at.0 > asked.at.0,
+        "{again:?}"
+    );
+
+    let said = scene.run(&["renew", "one", "--increment", "5h"]).await?;
+    assert!(said.err.contains("capped: "), "{said:?}");
+    assert!(
+        said.out.contains(&old.max_expires_at.0.to_string()),
+        "{said:?}"
+    );
+    let said = scene.run(&["renew", "one"]).await?;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("refused: the lease ends at"), "{said:?}");
     let said = scene.run(&["renew", "no-such"]).await?;
     assert_eq!(said.code, Some(1), "{said:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn rotate_sets_the_annotation() -> Result<()> {
+async fn rotate_brings_a_new_key() -> Result<()> {
     let scene = Scene::set("c-rotate").await?;
-    scene.issue(&["--name", "one"]).await?;
-    let before = Timestamp::now().checked_sub(Duration::from_secs(1))?;
-    scene.run(&["rotate", "one", "--timeout", "2s"]).await?;
-    let request = scene.requests().get("one").await?;
-    let annotations = request.metadata.annotations.unwrap_or_default();
-    let at: Timestamp = annotations["keylease.dev/rotate-at"].parse()?;
-    assert!(at >= before, "{at}");
+    let old = scene.issue(&["--name", "one"]).await?;
+    let said = scene.run(&["rotate", "one"]).await?;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let new = scene.issue(&["--name", "one", "--reuse"]).await?;
+    assert_ne!(old["accessKeyId"], new["accessKeyId"]);
+    let text = |field: &str| new[field].as_str().unwrap_or_default();
+    assert!(said.out.contains(text("accessKeyId")), "{said:?}");
+    let who = scene.caller(text("accessKeyId"), text("secretAccessKey"));
+    assert!(who.await?.contains("c-rotate-one"));
     Ok(())
 }

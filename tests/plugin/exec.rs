@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use keylease_testbed::paths;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::bed::{Said, Scene, signal};
+use crate::bed::{SOON, Said, Scene, signal};
 
 #[tokio::test]
 async fn the_command_gets_a_key_that_works_and_no_other_source() -> Result<()> {
@@ -66,10 +66,15 @@ async fn signalled(scene: &Scene, script: &str, name: &str) -> Result<(Vec<Strin
     assert_eq!(lines.next_line().await?.as_deref(), Some("ready"));
     signal(name, child.id()).await?;
     let mut said = Vec::new();
-    while let Some(line) = lines.next_line().await? {
-        said.push(line);
-    }
-    Ok((said, child.wait().await?.code()))
+    let end = async {
+        while let Some(line) = lines.next_line().await? {
+            said.push(line);
+        }
+        anyhow::Ok(child.wait().await?.code())
+    };
+    let code = tokio::time::timeout(SOON, end).await;
+    let code = code.with_context(|| format!("it does not end by SIG{name}"))??;
+    Ok((said, code))
 }
 
 #[tokio::test]

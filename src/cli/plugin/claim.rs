@@ -176,7 +176,10 @@ pub(super) async fn gone(
     patience: Duration,
 ) -> Result<(), Failure> {
     wait::until(session, request, patience, |seen| match seen {
-        Some(request) => Judgement::NotYet(wait::ready_line(request)),
+        Some(request) if wait::phase(request) == Some(Phase::Revoking) => {
+            Judgement::NotYet(wait::ready_line(request))
+        }
+        Some(_) => Judgement::NotYet("waiting for the operator to revoke it".to_owned()),
         None => Judgement::Done(()),
     })
     .await

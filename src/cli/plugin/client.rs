@@ -82,17 +82,16 @@ async fn config(context: Option<String>, file: Option<PathBuf>) -> Result<Config
         context,
         ..KubeConfigOptions::default()
     };
-    match file {
-        Some(file) => {
-            let read = Kubeconfig::read_from(&file).map_err(|e| unusable(&e))?;
-            let config = Config::from_custom_kubeconfig(read, &options).await;
-            config.map_err(|e| unusable(&e))
-        }
-        None if options.context.is_some() => {
-            let config = Config::from_kubeconfig(&options).await;
-            config.map_err(|e| unusable(&e))
-        }
-        None => Config::infer().await.map_err(|e| unusable(&e)),
+    if let Some(file) = file {
+        let read = Kubeconfig::read_from(&file).map_err(|e| unusable(&e))?;
+        let config = Config::from_custom_kubeconfig(read, &options).await;
+        return config.map_err(|e| unusable(&e));
+    }
+    match Config::from_kubeconfig(&options).await {
+        Ok(config) => Ok(config),
+        // Whoever named a context does not mean the pod that this may be.
+        Err(error) if options.context.is_some() => Err(unusable(&error)),
+        Err(error) => Config::incluster().map_err(|_| unusable(&error)),
     }
 }
 

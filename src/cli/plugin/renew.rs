@@ -47,6 +47,13 @@ pub(super) async fn run(args: Args, target: Target) -> Result<u8, Failure> {
     let at = when::fresh_mark(Timestamp::now(), previous);
     ask(&session, &request, at, increment.as_ref()).await?;
     let lease = served(&session, &request, at, timeout).await?;
+    if is_refused(&lease, &before) {
+        return Err(Failure::new(format!(
+            "refused: the lease still ends at {}; credentials of its type cannot be renewed, so \
+             issue a new one, or use onExpiry: Rotate",
+            lease.expires_at.0
+        )));
+    }
     if let Some(note) = note(&lease, &before, at, increment.as_ref()) {
         eprintln!("keylease: {note}");
     }
@@ -69,7 +76,7 @@ fn live_lease(request: &AwsCredentialRequest) -> Result<Lease, Failure> {
     };
     if !lease.renewable {
         return Err(Failure::new(format!(
-            "refused: the lease ends at {}, the role's maximum since issue; issue a new credential",
+            "refused: the lease ends at {} and may not go on longer; issue a new credential",
             lease.expires_at.0
         )));
     }
@@ -125,6 +132,13 @@ async fn served(
     .await
 }
 
+/// Whether the operator has looked at the renewal and said no: nothing counts
+/// it, and the end is no later. (A key that was rotated meanwhile begins a new
+/// lease, which is as good.)
+fn is_refused(lease: &Lease, before: &Lease) -> bool {
+    lease.renewals <= before.renewals && lease.expires_at.0 <= before.expires_at.0
+}
+
 /// What is to be said when the new end is not the one that was asked for.
 fn note(
     lease: &Lease,
@@ -141,15 +155,7 @@ fn note(
             "capped: {maximum} is the role's maximum since issue"
         ));
     }
-    match end.cmp(&old) {
-        std::cmp::Ordering::Less => {
-            Some(format!("the lease is now shorter: it was to end at {old}"))
-        }
-        std::cmp::Ordering::Equal if short => {
-            Some(format!("refused: the lease still ends at {old}"))
-        }
-        _ => None,
-    }
+    (end < old).then(|| format!("the lease is now shorter: it was to end at {old}"))
 }
 
 #[cfg(test)]
@@ -180,10 +186,11 @@ mod tests {
         assert_eq!(note(4600, 9000, None), None);
         assert!(note(3000, 3000, Some(&hour)).unwrap().starts_with("capped"));
         assert!(note(1500, 9000, None).unwrap().contains("shorter"));
-        assert!(
-            note(2000, 9000, Some(&hour))
-                .unwrap()
-                .starts_with("refused")
-        );
+        assert!(is_refused(&lease(2000, 9000), &lease(2000, 9000)));
+        let counted = Lease {
+            renewals: 2,
+            ..lease(1500, 9000)
+        };
+        assert!(!is_refused(&counted, &lease(2000, 9000)));
     }
 }

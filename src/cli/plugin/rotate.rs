@@ -42,9 +42,7 @@ pub(super) async fn run(args: Args, target: Target) -> Result<u8, Failure> {
             "there is no key to rotate yet: {why}"
         )));
     };
-    let annotations = request.metadata.annotations.as_ref();
-    let previous = annotations.and_then(|a| a.get(ROTATE_AT)?.parse().ok());
-    let at = when::fresh_mark(Timestamp::now(), previous).to_string();
+    let at = mark(&request, Timestamp::now()).to_string();
     let patch = json!({"metadata": {
         "uid": request.metadata.uid,
         "annotations": {ROTATE_AT: at},
@@ -79,6 +77,16 @@ pub(super) async fn run(args: Args, target: Target) -> Result<u8, Failure> {
     let new = new.await?;
     paint::print(&format!("{name} holds access key {new}; it was {old}\n"))?;
     Ok(0)
+}
+
+/// The time that asks for a rotation. It must be new, and later than the issue
+/// of the key that is to go: a lease is as young as this very second, or even
+/// younger by a clock that is ahead of ours.
+fn mark(request: &AwsCredentialRequest, now: Timestamp) -> Timestamp {
+    let annotations = request.metadata.annotations.as_ref();
+    let asked: Option<Timestamp> = annotations.and_then(|a| a.get(ROTATE_AT)?.parse().ok());
+    let lease = request.status.as_ref().and_then(|s| s.lease.as_ref());
+    when::fresh_mark(now, asked.max(lease.map(|l| l.issued_at.0)))
 }
 
 fn key_id(request: &AwsCredentialRequest) -> Option<&str> {

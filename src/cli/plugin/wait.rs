@@ -88,9 +88,7 @@ pub(super) fn ready_line(request: &AwsCredentialRequest) -> String {
     let conditions = request.status.as_ref().map(|s| s.conditions.as_slice());
     match get_condition(conditions.unwrap_or_default(), ConditionType::Ready) {
         Some(ready) => format!("{}: {}", ready.reason, ready.message),
-        None => "the operator has not looked at it yet; is it running? \
-                 (kubectl keylease doctor)"
-            .to_owned(),
+        None => "waiting for the operator (is it running? kubectl keylease doctor)".to_owned(),
     }
 }
 
