@@ -16,6 +16,7 @@ pub mod naming;
 pub mod ownership;
 mod policy;
 pub mod reasons;
+pub mod record;
 pub mod role;
 pub mod root_rotation;
 pub mod secret;

@@ -1,0 +1,367 @@
+//! What an outcome teaches: the only place where facts change. Pure, like the
+//! decisions that they lead to.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::effect::{Attachment, Effect, Fault, FaultClass, Outcome, Owner};
+use super::faults;
+use super::intent::has_finalizer;
+use super::reasons::{Reason, Verdict};
+use super::secret::SecretView;
+use super::view::{Seen, View};
+use super::work::{Held, KeysFact, SecretGate, UserFact, Work};
+use crate::api::Phase;
+
+/// First pause between two proofs of a key; it grows by half to
+/// [`MAX_PROOF_PAUSE`].
+const FIRST_PROOF_PAUSE: SignedDuration = SignedDuration::from_millis(100);
+/// Longest pause between two proofs. New keys take 2–15 s.
+const MAX_PROOF_PAUSE: SignedDuration = SignedDuration::from_secs(1);
+
+/// The API server cannot serve now: nothing to decide, try again later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stall(pub Fault);
+
+impl View {
+    /// Whether a later reconciliation needs the facts: those of a lease at rest
+    /// are not worth the memory, and everything under way is, if only for the
+    /// time at which it was taken up.
+    pub fn worth_keeping(&self) -> bool {
+        let work = &self.work;
+        let under_way = has_finalizer(&self.request) && self.live().is_none();
+        let touched = !work.cleared.is_empty() || work.user != UserFact::Unknown;
+        let troubled = work.stalls > 0 || work.failure.is_some() || work.abandon.is_some();
+        !self.gone && (under_way || touched || troubled || work.held.is_some())
+            || self.gone && work.in_flight()
+    }
+
+    /// Takes note of what came of an effect. Together with
+    /// [`View::saw_secret`] and [`View::take_back`] the only place where facts
+    /// change.
+    ///
+    /// # Errors
+    /// [`Stall`] when the API server did not serve the write: the same step is
+    /// to be tried again after a pause.
+    pub fn record(
+        &mut self,
+        effect: &Effect,
+        outcome: Outcome,
+        now: Timestamp,
+    ) -> Result<(), Stall> {
+        match outcome {
+            Outcome::Failed(fault) => self.record_fault(effect, fault, now),
+            outcome => {
+                self.record_success(effect, outcome, now);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes note of a direct read of the Secret.
+    pub fn saw_secret(&mut self, secret: SecretView) {
+        self.work.secret = match (&secret, self.work.secret) {
+            (SecretView::Absent, SecretGate::MustLook) => SecretGate::Unchecked,
+            (SecretView::Ours(_), SecretGate::MustLook) => SecretGate::Clear,
+            (_, gate) => gate,
+        };
+        self.secret = secret;
+    }
+
+    /// Takes note of the decision to take everything back.
+    pub fn take_back(&mut self, verdict: Verdict) {
+        self.work.abandon.get_or_insert(verdict);
+    }
+
+    fn record_success(&mut self, effect: &Effect, outcome: Outcome, now: Timestamp) {
+        if effect.on_kubernetes() {
+            self.work.stalls = 0;
+        }
+        let was = self.permissions_on_user();
+        let was_live = self.live().is_some();
+        if let Outcome::Request(request) = &outcome {
+            self.request = request.clone();
+            self.seen = Seen::Direct;
+        }
+        let intent_stands = self.intent().is_some();
+        let rotation = self.rotating();
+        let vetted = self.intent();
+        let work = &mut self.work;
+        match (effect, outcome) {
+            // A rotation begins on a user that rested since it was made: what
+            // is on it is what the intent said, and no key is unknown.
+            (Effect::Begin(_), _) if rotation => {
+                *work = Work {
+                    began: true,
+                    vetted,
+                    secret: work.secret,
+                    user: UserFact::Ours,
+                    keys: KeysFact::Known(Vec::new()),
+                    ..Work::new(now)
+                };
+                work.granted = was.into_iter().map(|p| (p, true)).collect();
+            }
+            // A live user, and an intent that is put back or corrected: nothing
+            // is known of the user but that it is there.
+            (Effect::Begin(_), _) if was_live => {
+                *work = Work {
+                    vetted,
+                    secret: work.secret,
+                    ..Work::new(now)
+                };
+            }
+            (Effect::Begin(_), _) => {
+                work.began = true;
+                work.vetted = vetted;
+                work.secret = SecretGate::Unchecked;
+                work.user = UserFact::Gone;
+            }
+            (Effect::CheckSecret, _) => work.secret = SecretGate::Clear,
+            (Effect::PublishSecret(_), Outcome::Secret(facts)) => {
+                self.secret = SecretView::Ours(facts);
+            }
+            (Effect::AmendSecret(_), Outcome::Secret(facts)) => {
+                self.secret = SecretView::Ours(facts);
+            }
+            (Effect::Restart(workload, _), _) => work.restarted.push(workload.clone()),
+            (Effect::DeleteSecret(_), _) => self.secret = SecretView::Absent,
+            (Effect::DeleteRequest, _) => self.gone = true,
+            (Effect::Report(report), _) => {
+                work.failure = None;
+                // The lease ended and another is to follow: from the beginning,
+                // and admitted anew.
+                if was_live && report.status.lease.is_none() {
+                    *work = Work {
+                        user: UserFact::Gone,
+                        keys: KeysFact::Known(Vec::new()),
+                        ..Work::new(now)
+                    };
+                }
+                if !intent_stands {
+                    work.abandon = None;
+                }
+                if report.status.phase == Some(Phase::Ready) {
+                    *work = Work::new(now);
+                }
+            }
+            // A request that was taken back tells why now that it is clean.
+            (Effect::Release, _) => {
+                *work = Work {
+                    failure: work.abandon.take(),
+                    ..Work::new(now)
+                };
+            }
+
+            (Effect::CreateUser, _) => {
+                work.began = true;
+                work.user = UserFact::Ours;
+                work.keys = KeysFact::Known(Vec::new());
+                work.granted.clear();
+                work.cleared.clear();
+                work.inventory = None;
+                work.held = None;
+            }
+            (Effect::InspectUser, Outcome::User(owner)) => self.record_owner(owner),
+            (Effect::Grant(permission), _) => {
+                work.granted.insert(permission.clone(), true);
+            }
+            (Effect::ListKeys, Outcome::Keys(mut keys)) => {
+                keys.retain(|k| work.held.as_ref().is_none_or(|h| h.id != *k));
+                work.keys = KeysFact::Known(keys);
+            }
+            (Effect::CreateKey, Outcome::KeyCreated(id)) => {
+                work.held = Some(Held {
+                    id,
+                    since: now,
+                    expires: None,
+                    proven: false,
+                    tries: 0,
+                    next_proof: now,
+                });
+            }
+            // A session works from the moment at which STS hands it out.
+            (Effect::IssueSession(_), Outcome::SessionIssued(id, expires)) => {
+                work.held = Some(Held {
+                    id,
+                    since: now,
+                    expires: Some(expires),
+                    proven: true,
+                    tries: 0,
+                    next_proof: now,
+                });
+            }
+            (Effect::ProveKey, Outcome::Proof(proven)) => record_proof(work, proven, now),
+            (Effect::TakeInventory, Outcome::Inventory(found)) => {
+                work.cleared.clear();
+                match found {
+                    Some(found) => work.inventory = Some(found),
+                    None => work.user = UserFact::Gone,
+                }
+            }
+            (Effect::Clear(attachment), _) => record_cleared(work, attachment, now),
+            (Effect::DeleteUser, _) => record_gone(work),
+            _ => {}
+        }
+    }
+
+    fn record_owner(&mut self, owner: Owner) {
+        let settled = self.live().is_some() && !self.rotating();
+        let work = &mut self.work;
+        match (&owner, work.user) {
+            // CreateUser says that it exists, GetUser that it does not: IAM's
+            // readers lag. Neither may be believed yet.
+            (Owner::Nobody, UserFact::Taken) => {
+                work.failure = Some(Verdict::new(
+                    Reason::AwsUnavailable,
+                    "IAM contradicts itself about the user: CreateUser or DeleteUser finds it, \
+                     GetUser does not yet",
+                ));
+            }
+            (Owner::Nobody, _) => work.user = UserFact::Gone,
+            (Owner::Ours | Owner::Altered(_), _) => {
+                if let Owner::Altered(why) = owner {
+                    work.abandon.get_or_insert(Verdict::new(
+                        Reason::UserConflict,
+                        format!("our IAM user was changed ({why}); it is removed"),
+                    ));
+                }
+                work.user = UserFact::Ours;
+                work.keys = if settled {
+                    // The last key was made long ago.
+                    KeysFact::Unlisted
+                } else {
+                    KeysFact::Uncertain(work.started)
+                };
+            }
+            (Owner::Foreign(why), _) => {
+                work.user = UserFact::Foreign;
+                work.abandon.get_or_insert(Verdict::new(
+                    Reason::UserConflict,
+                    format!(
+                        "an IAM user of our name exists and is not ours ({why}); it is left alone"
+                    ),
+                ));
+            }
+        }
+    }
+
+    fn record_fault(&mut self, effect: &Effect, fault: Fault, now: Timestamp) -> Result<(), Stall> {
+        let work = &mut self.work;
+        match (effect, fault.class) {
+            // The object changed under us: look again, decide again.
+            (
+                Effect::Begin(_) | Effect::Release | Effect::Report(_),
+                FaultClass::Stale | FaultClass::NotFound,
+            ) => {
+                self.seen = Seen::Stale;
+            }
+            (
+                Effect::CheckSecret | Effect::PublishSecret(_),
+                FaultClass::Stale | FaultClass::AlreadyExists,
+            ) => {
+                work.secret = SecretGate::MustLook;
+                self.secret = SecretView::Unread;
+            }
+            (
+                Effect::DeleteSecret(_) | Effect::AmendSecret(_),
+                FaultClass::Stale | FaultClass::NotFound,
+            ) => {
+                self.secret = SecretView::Unread;
+            }
+            (Effect::DeleteRequest, FaultClass::Stale | FaultClass::NotFound) => {
+                self.seen = Seen::Stale;
+            }
+            // A workload that is not there, or that we may not roll, must not
+            // hold up the lease; the log tells.
+            (Effect::Restart(workload, _), class) if !class.may_pass() => {
+                work.restarted.push(workload.clone());
+            }
+            (Effect::CreateUser, FaultClass::AlreadyExists) => {
+                work.began = false;
+                work.user = UserFact::Taken;
+            }
+            (Effect::Clear(attachment), FaultClass::NotFound) => {
+                record_cleared(work, attachment, now);
+            }
+            (Effect::DeleteUser, FaultClass::NotFound) => record_gone(work),
+            (Effect::DeleteUser, FaultClass::DeleteConflict) => {
+                work.inventory = None;
+                work.user = UserFact::Taken;
+            }
+            _ => return self.record_failure(effect, fault, now),
+        }
+        Ok(())
+    }
+
+    /// A failure that people get to see, or at least the log.
+    fn record_failure(
+        &mut self,
+        effect: &Effect,
+        fault: Fault,
+        now: Timestamp,
+    ) -> Result<(), Stall> {
+        let work = &mut self.work;
+        match (effect, fault.class) {
+            // Without an answer the Secret may be there: look, and see.
+            (Effect::PublishSecret(_), FaultClass::NoAnswer) => {
+                work.secret = SecretGate::MustLook;
+                self.secret = SecretView::Unread;
+            }
+            (Effect::CreateUser, FaultClass::NoAnswer) => {
+                work.began = false;
+                work.user = UserFact::Unknown;
+                work.started = now;
+            }
+            (Effect::Grant(permission), FaultClass::NoAnswer) => {
+                work.granted.insert(permission.clone(), false);
+            }
+            (Effect::CreateKey, FaultClass::NoAnswer) => work.keys = KeysFact::Uncertain(now),
+            // Somebody else made keys: find them and remove them.
+            (Effect::CreateKey, FaultClass::QuotaExceeded) => work.keys = KeysFact::Unlisted,
+            (Effect::CreateKey, FaultClass::NotFound) => work.user = UserFact::Unknown,
+            _ => {}
+        }
+        if effect.on_kubernetes() && !faults::is_secret_refusal(effect, fault.class) {
+            work.stalls = work.stalls.saturating_add(1);
+            return Err(Stall(fault));
+        }
+        match faults::judge(effect, &fault) {
+            faults::Judgement::Retry(verdict) => work.failure = Some(verdict),
+            faults::Judgement::TakeBack(verdict) => work.abandon = Some(verdict),
+        }
+        Ok(())
+    }
+}
+
+fn record_proof(work: &mut Work, proven: bool, now: Timestamp) {
+    let Some(held) = &mut work.held else { return };
+    held.tries += 1;
+    held.proven = proven;
+    let mut pause = FIRST_PROOF_PAUSE;
+    for _ in 1..held.tries.min(20) {
+        pause = (pause * 3 / 2).min(MAX_PROOF_PAUSE);
+    }
+    held.next_proof = now.checked_add(pause).unwrap_or(now);
+}
+
+fn record_cleared(work: &mut Work, attachment: &Attachment, now: Timestamp) {
+    if let Attachment::Key(id) = attachment {
+        if let Some(held) = work.held.take_if(|h| h.id == *id)
+            && held.overdue(now)
+        {
+            work.failure = Some(Verdict::new(
+                Reason::KeyNotProven,
+                format!("AWS did not accept the new key {id} in time; it was deleted"),
+            ));
+        }
+        if let KeysFact::Known(keys) = &mut work.keys {
+            keys.retain(|k| k != id);
+        }
+    }
+    work.cleared.insert(attachment.clone());
+}
+
+fn record_gone(work: &mut Work) {
+    work.user = UserFact::Gone;
+    work.held = None;
+    work.keys = KeysFact::Known(Vec::new());
+}
