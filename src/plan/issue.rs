@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::admission::{self, Admission, Granted};
 use super::effect::{Attachment, Effect};
 use super::intent::{Intent, Permission};
-use super::lease::{Term, truncate};
+use super::lease::{Term, truncate, whole_second_from};
 use super::reasons::{Reason, Verdict};
 use super::secret::{self, SecretView};
 use super::view::{AccountView, RoleView, View};
@@ -70,16 +70,6 @@ pub(super) fn next(view: &View, now: Timestamp) -> Step {
              it is made anew",
         )),
     }
-}
-
-/// The first whole second that is not before that time: leases begin on whole
-/// seconds.
-fn whole_second_from(time: Timestamp) -> Option<Timestamp> {
-    let cut = truncate(time);
-    if cut == time {
-        return Some(time);
-    }
-    cut.checked_add(SignedDuration::from_secs(1)).ok()
 }
 
 fn secret_stands(view: &View) -> bool {

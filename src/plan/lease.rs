@@ -50,6 +50,16 @@ pub fn truncate(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
+/// The first whole second that is not before that time: leases begin on whole
+/// seconds.
+pub fn whole_second_from(time: Timestamp) -> Option<Timestamp> {
+    let cut = truncate(time);
+    if cut == time {
+        return Some(time);
+    }
+    cut.checked_add(SignedDuration::from_secs(1)).ok()
+}
+
 fn later(from: Timestamp, seconds: i64) -> Timestamp {
     from.checked_add(SignedDuration::from_secs(seconds))
         .unwrap_or(Timestamp::MAX)

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::effect::{Amendment, Attachment, Effect};
 use super::ending::{self, Ending};
-use super::lease::{Term, truncate};
+use super::lease::{Term, truncate, whole_second_from};
 use super::secret::SecretView;
 use super::view::{RoleView, SecretHint, View};
 use super::{Look, Step, intent, issue, status, ttl};
@@ -126,7 +126,8 @@ fn rotation_due(view: &View, lease: &Lease, now: Timestamp) -> bool {
 fn rotation_asked(view: &View, lease: &Lease) -> Option<Timestamp> {
     let annotations = view.request.metadata.annotations.as_ref()?;
     let at: Timestamp = annotations.get(ROTATE_ANNOTATION)?.parse().ok()?;
-    (at > lease.issued_at.0).then_some(at)
+    // The lease that follows begins on a whole second, and not before.
+    whole_second_from(at).filter(|at| *at > lease.issued_at.0)
 }
 
 /// The renewal that was asked for and not served yet.

@@ -32,6 +32,12 @@ pub fn updates() -> Vec<Update> {
     let other_role = json!({"roleRef": {"name": "writer"}});
     vec![
         update(json!({}), ttl(), other_role, role),
+        update(
+            json!({"roleArn": "arn:aws:iam::123456789012:role/a"}),
+            json!({"roleArn": "arn:aws:iam::123456789012:role/a", "ttl": "2h"}),
+            json!({"roleArn": "arn:aws:iam::123456789012:role/b"}),
+            "roleArn cannot be changed",
+        ),
         update(named("a"), label(), named("b"), name),
         update(named("a"), label(), json!({}), name),
         update(json!({}), ttl(), named("b"), name),

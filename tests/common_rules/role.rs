@@ -245,28 +245,13 @@ fn types() -> Vec<Case> {
     };
     let tag = |key: &str, value: &str| assumed(json!({"sessionTags": {key: value}}));
     let federated = |value: Value| only("federationToken", value);
-    let fixed = |user: &str| only("staticUser", json!({"userName": user}));
-    let period = |text: &str| {
-        only(
-            "staticUser",
-            json!({"userName": "app", "rotationPeriod": text}),
-        )
-    };
     let token = || only("sessionToken", json!({}));
     let policies = json!({"policyArns": ["arn:aws:iam::aws:policy/ReadOnlyAccess"]});
     let is_role = "roleArns must be ARNs of IAM roles";
     let user_arn = json!({"roleArns": ["arn:aws:iam::123456789012:user/reader"]});
     let no_policy = "a federation token without a policy may do nothing";
-    let user_name = "userName has 1-64 letters";
-    let is_period = "rotationPeriod must be a duration";
     vec![
         rule(KIND, token(), json!({"sessionToken": {}}), one_of),
-        rule(
-            KIND,
-            fixed("app"),
-            json!({"staticUser": {"userName": "app"}}),
-            one_of,
-        ),
         rule(KIND, assumed(json!({})), assumed(user_arn), is_role),
         schema(
             KIND,
@@ -293,14 +278,6 @@ fn types() -> Vec<Case> {
             "at least 2 chars long",
         ),
         rule(KIND, federated(policies), federated(json!({})), no_policy),
-        rule(KIND, fixed("app@a+b"), fixed("app/a"), user_name),
-        schema(
-            KIND,
-            fixed(&"a".repeat(64)),
-            fixed(&"a".repeat(65)),
-            "Too long",
-        ),
-        rule(KIND, period("24h"), period("1d"), is_period),
         schema(
             KIND,
             json!({"limits": {"maxLeases": 0}}),

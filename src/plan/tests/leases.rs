@@ -432,3 +432,29 @@ fn a_revocation_that_lies_ahead_is_waited_for_and_does_not_churn() {
     );
     assert!(status(&world).lease.unwrap().issued_at.0 >= ahead);
 }
+
+#[test]
+fn a_key_that_is_asked_for_within_a_second_is_made_once() {
+    let mut world = world();
+    let mut operator = Operator::new();
+    run(&mut operator, &mut world, 5);
+    let at = world.now + SignedDuration::from_millis(700);
+    let annotations = world
+        .request
+        .as_mut()
+        .unwrap()
+        .metadata
+        .annotations
+        .as_mut();
+    annotations
+        .unwrap()
+        .insert(crate::plan::live::ROTATE_ANNOTATION.into(), at.to_string());
+    world.bump();
+    world.applied.clear();
+    run(&mut operator, &mut world, 1);
+    assert_eq!(
+        world.applied.iter().filter(|e| *e == "create_key").count(),
+        1
+    );
+    assert_eq!(world.keys().len(), 2);
+}
