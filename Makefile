@@ -1,15 +1,14 @@
 # The two commands: `make demo` and `make test`. Everything else serves them.
 
 CARGO ?= cargo
-BIN    = target/release/keylease
 
 .PHONY: help demo walkthrough test check bench tools crds reference build release install-plugin clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-demo: release tools ## Run the main job on a local control plane and a local AWS stand-in (KEEP=1 leaves it up)
-	@$(CARGO) build -q -p keylease-testbed
+demo: tools build ## Run the main job on a local control plane and a local AWS stand-in (KEEP=1 leaves it up)
+	@$(CARGO) build -p keylease-testbed
 	@tools/demo.sh
 
 walkthrough: build tools ## What people do with Vault, done with Keylease, and checked
