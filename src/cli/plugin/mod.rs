@@ -148,7 +148,6 @@ mod tests {
             "k exec r",
             "k revoke",
             "k revoke x --role r",
-            "k revoke x --yes",
             "k issue r --ttl soon",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");

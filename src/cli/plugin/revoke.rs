@@ -32,8 +32,8 @@ pub(super) struct Args {
     #[arg(long)]
     all: bool,
 
-    /// Do not ask.
-    #[arg(short, long, requires = "all")]
+    /// Do not ask, with --all.
+    #[arg(short, long)]
     yes: bool,
 
     /// Do not wait until AWS holds nothing of it.
