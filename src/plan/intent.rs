@@ -102,13 +102,14 @@ impl Intent {
         self.user_name == other.user_name
             && self.account_id == other.account_id
             && self.path == other.path
-            && self.boundary == other.boundary
             && self.gives_the_same(other)
     }
 
-    /// Whether both give the same permissions, for as long.
+    /// Whether both give the same permissions within the same boundary, for as
+    /// long.
     pub fn gives_the_same(&self, other: &Self) -> bool {
         self.permissions == other.permissions
+            && self.boundary == other.boundary
             && self.ttl_seconds == other.ttl_seconds
             && self.max_ttl_seconds == other.max_ttl_seconds
     }
@@ -140,8 +141,8 @@ impl Intent {
         }
     }
 
-    /// The intent of a request with a live IAM user of its own: the account is
-    /// the one in the status, whatever the annotation says.
+    /// The intent of a request with a live IAM user of its own: account and path
+    /// are those in the status, whatever the annotation says.
     pub fn of_live(
         request: &AwsCredentialRequest,
         cluster: &ClusterId,
@@ -151,10 +152,12 @@ impl Intent {
         if credential.user_name.as_ref() != Some(&own) {
             return None;
         }
-        let rebuilt = || Self::rebuilt(request, credential);
-        let written = Self::of(request, cluster).unwrap_or_else(rebuilt);
+        let rebuilt = Self::rebuilt(request, credential);
+        let (account_id, path) = (rebuilt.account_id.clone(), rebuilt.path.clone());
+        let written = Self::of(request, cluster).unwrap_or(rebuilt);
         Some(Self {
-            account_id: credential.account_id.clone(),
+            account_id,
+            path,
             ..written
         })
     }

@@ -91,7 +91,6 @@ fn rotate(view: &View, old: &Intent, new: Intent) -> Step {
         account: old.account.clone(),
         account_id: old.account_id.clone(),
         path: old.path.clone(),
-        boundary: old.boundary.clone(),
         retired: retired.into_iter().collect(),
         replaces,
         ..new
