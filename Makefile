@@ -8,11 +8,9 @@ help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 demo: tools build ## Run the main job on a local control plane and a local AWS stand-in (KEEP=1 leaves it up)
-	@$(CARGO) build -p keylease-testbed
 	@tools/demo.sh
 
 walkthrough: build tools ## What people do with Vault, done with Keylease, and checked
-	@$(CARGO) build -q -p keylease-testbed
 	@tools/walkthrough.sh
 
 test: tools ## Pass every test that runs here
@@ -28,8 +26,8 @@ tools: ## Build the control plane and install the AWS stand-in (first time 8-12 
 	@tools/controlplane/build.sh
 	@tools/python/setup.sh
 
-build: ## Build the operator for development
-	$(CARGO) build
+build: ## Build everything for development
+	$(CARGO) build --workspace
 
 release: ## Build the operator for use
 	$(CARGO) build --release

@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
 # All tests, cheapest first, so that what is simple fails early. `make test`
-# runs this after the tools are there.
+# runs this after the tools are there. Always the whole workspace: another
+# selection of packages would be another set of features, and a rebuild.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 step() { printf '\n== %s\n' "$1"; }
 
+step "building"
+cargo test --workspace --no-run
 step "decisions and crash points (no network)"
-cargo test --lib --bins
+cargo test --workspace --lib --bins
 step "rules of the custom resources (no cluster)"
-cargo test --test rules
+cargo test --workspace --test rules
 step "the test bed itself"
-cargo test -p keylease-testbed
-step "the operator against a real API server"
-cargo test --test cluster
+cargo test --workspace --test command --test control_plane --test fake_aws --test moto --test operator
 step "the kubectl plugin"
-cargo test --test plugin
+cargo test --workspace --test plugin
+step "the operator against a real API server"
+cargo test --workspace --test cluster
