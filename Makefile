@@ -35,11 +35,11 @@ release: ## Build the operator for use
 install-plugin: ## Put `kubectl keylease` into ~/.cargo/bin
 	$(CARGO) install --path . --locked --bin kubectl-keylease
 
-reference: ## Write docs/reference/ anew
-	$(CARGO) run -q -- reference --dir docs/reference
+reference: build ## Write docs/reference/ anew
+	target/debug/keylease reference --dir docs/reference
 
-crds: ## Write the custom resource definitions anew
-	$(CARGO) run -q -- crds --dir crds
+crds: build ## Write the custom resource definitions anew
+	target/debug/keylease crds --dir crds
 
 clean: ## Remove everything that was built
 	$(CARGO) clean

@@ -10,15 +10,16 @@ cargo fmt --all -- --check
 step "lints"
 cargo clippy --workspace --all-targets -- -D warnings
 step "documentation builds"
-RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items -q
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items -q
 step "generated files are current"
-cargo run -q -- crds --dir target/generated/crds
+cargo build --workspace --bins -q
+target/debug/keylease crds --dir target/generated/crds
 for file in target/generated/crds/*.yaml; do
     diff -u "crds/$(basename "$file")" "$file" ||
         { echo "crds/ is not current: run make crds"; exit 1; }
 done
 rm -rf target/generated/reference
-cargo run -q -- reference --dir target/generated/reference
+target/debug/keylease reference --dir target/generated/reference
 diff -ru docs/reference target/generated/reference ||
     { echo "docs/reference/ is not current: run make reference"; exit 1; }
 step "licences and bans"

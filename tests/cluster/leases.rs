@@ -199,7 +199,7 @@ async fn limits_hold_when_requests_come_together() -> Story {
                 .iter()
                 .filter(|r| phase(r) == Some(Phase::Pending))
                 .count();
-            (ready == 3 && waits == wanted).then(|| found.items)
+            (ready == 3 && waits == wanted).then_some(found.items)
         }
     };
     let found = wait::until("three served, five waiting", SOON, || count(5)).await?;
