@@ -19,3 +19,5 @@ step "the kubectl plugin"
 cargo test --workspace --test plugin
 step "the operator against a real API server"
 cargo test --workspace --test cluster
+step "what people do with Vault, done with Keylease"
+tools/walkthrough.sh
