@@ -41,7 +41,8 @@ fn play(life: Life, mishaps: &[(usize, Mishap)]) -> usize {
         Life::Rotated | Life::DeletedInOverlap => rotating_world(),
         _ => world(),
     };
-    world.key_delay = SignedDuration::from_secs(2);
+    // Two proofs that fail and one that does not.
+    world.key_delay = SignedDuration::from_millis(200);
     let mut operator = Operator::with_mishaps(mishaps);
     let first = match life {
         Life::DeletedEarly(millis) => SignedDuration::from_millis(millis as i64),
