@@ -13,7 +13,7 @@ use crate::plan::Look;
 use crate::plan::admission::NamespaceView;
 use crate::plan::effect::Fault;
 use crate::plan::secret::SecretView;
-use crate::plan::view::{RoleView, Seen, View};
+use crate::plan::view::{RoleView, View};
 
 /// Reads one thing and puts it into the view.
 ///
@@ -39,13 +39,9 @@ async fn request(view: &mut View, client: &Client, calls: &KubeCalls) -> Result<
     let name = view.request.metadata.name.clone().unwrap_or_default();
     let api: Api<AwsCredentialRequest> =
         Api::namespaced(client.clone(), view.request.namespace_name());
-    match calls.make("get_request", api.get_opt(&name)).await? {
-        Some(found) if found.metadata.uid == view.request.metadata.uid => {
-            view.request = Arc::new(found);
-        }
-        _ => view.gone = true,
-    }
-    view.seen = Seen::Direct;
+    let found = calls.make("get_request", api.get_opt(&name)).await?;
+    let same = found.filter(|r| r.metadata.uid == view.request.metadata.uid);
+    view.saw_request(same);
     Ok(())
 }
 

@@ -71,7 +71,7 @@ pub async fn reconcile(
             ctx.notices.concerns(Concerned::Waiting(role));
         }
     }
-    if view.work.held.is_none() {
+    if view.in_hand().is_none() {
         key = None;
     }
     if view.worth_keeping() {

@@ -231,10 +231,10 @@ fn key(view: &View, intent: &Intent, now: Timestamp) -> Step {
         && let Some((id, term)) = &facts.key
         && !keeps(id)
     {
-        let in_hand = work.held.as_ref().is_some_and(|h| h.id == *id);
+        let in_hand = view.in_hand().is_some_and(|h| h.id == *id);
         if in_hand || others.contains(id) {
             let stray = others.iter().find(|k| *k != id && !keeps(k)).cloned();
-            let held = work.held.as_ref().map(|h| h.id.clone());
+            let held = view.in_hand().map(|h| h.id.clone());
             return match stray.or_else(|| held.filter(|h| h != id)) {
                 Some(stray) => Step::Do(Effect::Clear(Attachment::Key(stray))),
                 None => finish(view, intent, id, term, now),
@@ -244,7 +244,7 @@ fn key(view: &View, intent: &Intent, now: Timestamp) -> Step {
     if let Some(stray) = others.iter().find(|k| !keeps(k)) {
         return Step::Do(Effect::Clear(Attachment::Key(stray.clone())));
     }
-    let Some(held) = &work.held else {
+    let Some(held) = view.in_hand() else {
         return Step::Do(Effect::CreateKey);
     };
     if held.proven {

@@ -80,7 +80,7 @@ pub(super) fn is_resting(view: &View, now: Timestamp) -> bool {
         SecretHint::Missing | SecretHint::Unsynced => false,
     };
     let work = &view.work;
-    let idle = work.held.is_none() && work.failure.is_none() && work.abandon.is_none();
+    let idle = view.in_hand().is_none() && work.failure.is_none() && work.abandon.is_none();
     let asked = renewal_asked(view, lease).is_some() || hint_revokes(view, lease);
     let guarded = credential.user_name.is_none() || intent::has_finalizer(&view.request);
     guarded

@@ -1,6 +1,8 @@
 //! What an outcome teaches: the only place where facts change. Pure, like the
 //! decisions that they lead to.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::effect::{Attachment, Effect, Fault, FaultClass, Outcome, Owner};
@@ -10,7 +12,7 @@ use super::reasons::{Reason, Verdict};
 use super::secret::SecretView;
 use super::view::{Seen, View};
 use super::work::{Held, KeysFact, SecretGate, UserFact, Work};
-use crate::api::Phase;
+use crate::api::{AwsCredentialRequest, Phase};
 
 /// First pause between two proofs of a key; it grows by half to
 /// [`MAX_PROOF_PAUSE`].
@@ -31,7 +33,7 @@ impl View {
         let under_way = has_finalizer(&self.request) && self.live().is_none();
         let touched = !work.cleared.is_empty() || work.user != UserFact::Unknown;
         let troubled = work.stalls > 0 || work.failure.is_some() || work.abandon.is_some();
-        !self.gone && (under_way || touched || troubled || work.held.is_some())
+        !self.gone && (under_way || touched || troubled || self.in_hand().is_some())
             || self.gone && work.in_flight()
     }
 
@@ -54,6 +56,20 @@ impl View {
                 self.record_success(effect, outcome, now);
                 Ok(())
             }
+        }
+    }
+
+    /// Takes note of a direct read of the request; `None` when it is gone. A
+    /// status that shows the key in hand was written although its answer was
+    /// lost: the work is done, and its facts are spent.
+    pub fn saw_request(&mut self, found: Option<AwsCredentialRequest>) {
+        self.seen = Seen::Direct;
+        match found {
+            Some(found) => self.request = Arc::new(found),
+            None => self.gone = true,
+        }
+        if self.work.held.is_some() && self.in_hand().is_none() {
+            self.work = Work::new(self.work.started);
         }
     }
 

@@ -32,7 +32,7 @@ pub(super) fn issue(view: &View, spec: &SessionSpec, now: Timestamp) -> Step {
             status::session_issued(view, spec, id, term, now)
         });
     }
-    match &view.work.held {
+    match view.in_hand() {
         Some(held) => {
             let issued_at = truncate(now);
             let expires_at = truncate(held.expires.unwrap_or(now));

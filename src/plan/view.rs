@@ -10,7 +10,7 @@ use super::intent::{self, Intent, Permission};
 use super::naming::ClusterId;
 use super::reasons::Verdict;
 use super::secret::SecretView;
-use super::work::Work;
+use super::work::{Held, Work};
 use crate::api::{AwsCredentialRequest, AwsRole, Credential, Lease, OnExpiry, Phase, PreviousKey};
 
 /// What is known of one request at one moment. Fields that were not needed are
@@ -156,6 +156,14 @@ impl View {
         let replaces = self.intent().and_then(|intent| intent.replaces);
         let shown = self.live().map(|(_, c)| &c.access_key_id);
         replaces.is_some() && replaces.as_ref() == shown
+    }
+
+    /// The key in hand, as long as the status does not show it: one that it
+    /// shows was delivered, even if the answer to that write was lost.
+    pub fn in_hand(&self) -> Option<&Held> {
+        let shown = self.live().map(|(_, c)| c.access_key_id.as_str());
+        let held = self.work.held.as_ref()?;
+        (shown != Some(held.id.as_str())).then_some(held)
     }
 
     /// The key before the present one, while it lives on.

@@ -186,13 +186,7 @@ impl Operator {
 
 fn look(what: Look, view: &mut View, world: &World) {
     match what {
-        Look::Request => {
-            match &world.request {
-                Some(found) => view.request = Arc::new(found.clone()),
-                None => view.gone = true,
-            }
-            view.seen = Seen::Direct;
-        }
+        Look::Request => view.saw_request(world.request.clone()),
         Look::Role => {
             view.role = world.role.clone().map_or(RoleView::Absent, RoleView::Found);
         }
