@@ -206,6 +206,41 @@ fn issue_mark(request: &AwsCredentialRequest) -> String {
     format!("{issued}/{failures}")
 }
 
+/// Whether a role allows a namespace, by name or by its labels; `None` where
+/// that hangs on labels which are not known. Nobody is allowed by default, and
+/// an empty selector selects nobody.
+///
+/// # Errors
+/// What is wrong with the selector.
+pub fn allows(
+    role: &AwsRole,
+    namespace: &str,
+    labels: Option<&BTreeMap<String, String>>,
+) -> Result<Option<bool>, String> {
+    let allowed = role.spec.allowed_namespaces.clone().unwrap_or_default();
+    let AllowedNamespaces { names, selector } = allowed;
+    if names.iter().any(|n| n == "*" || n == namespace) {
+        return Ok(Some(true));
+    }
+    let selector = selector.unwrap_or_default();
+    let labelled = selector
+        .match_labels
+        .as_ref()
+        .is_some_and(|l| !l.is_empty());
+    let expressed = selector
+        .match_expressions
+        .as_ref()
+        .is_some_and(|e| !e.is_empty());
+    if !labelled && !expressed {
+        return Ok(Some(false));
+    }
+    let Some(labels) = labels else {
+        return Ok(None);
+    };
+    let selector = Selector::try_from(selector).map_err(|e| e.to_string())?;
+    Ok(Some(selector.matches(labels)))
+}
+
 fn check_namespace(
     request: &AwsCredentialRequest,
     role: &AwsRole,
@@ -213,33 +248,20 @@ fn check_namespace(
 ) -> Result<(), Denial> {
     let wanted = request.namespace_name();
     let role_name = role.metadata.name.as_deref().unwrap_or_default();
-    let allowed = role.spec.allowed_namespaces.clone().unwrap_or_default();
-    let AllowedNamespaces { names, selector } = allowed;
-    if names.iter().any(|n| n == "*" || n == wanted) {
-        return Ok(());
-    }
-    let selector = selector.unwrap_or_default();
-    let selects = selector
-        .match_labels
-        .as_ref()
-        .is_some_and(|l| !l.is_empty())
-        || selector
-            .match_expressions
-            .as_ref()
-            .is_some_and(|e| !e.is_empty());
-    if selects {
-        let NamespaceView::Labels(labels) = namespace else {
-            return Err(Denial::NeedsNamespace);
-        };
-        let selector = Selector::try_from(selector).map_err(|e| {
-            Verdict::new(
-                Reason::RoleInvalid,
-                format!("role {role_name}: allowedNamespaces.selector cannot be read: {e}"),
-            )
-        })?;
-        if selector.matches(labels) {
-            return Ok(());
-        }
+    let labels = match namespace {
+        NamespaceView::Unread => None,
+        NamespaceView::Labels(labels) => Some(labels),
+    };
+    let allowed = allows(role, wanted, labels).map_err(|e| {
+        Verdict::new(
+            Reason::RoleInvalid,
+            format!("role {role_name}: allowedNamespaces.selector cannot be read: {e}"),
+        )
+    })?;
+    match allowed {
+        Some(true) => return Ok(()),
+        None => return Err(Denial::NeedsNamespace),
+        Some(false) => {}
     }
     Err(Verdict::new(
         Reason::NamespaceNotAllowed,
@@ -318,4 +340,39 @@ fn permissions(user: &IamUser) -> Vec<Permission> {
         )
         .chain(groups.map(Permission::Group))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn judged(rule: serde_json::Value, labels: Option<&[(&str, &str)]>) -> Option<bool> {
+        let spec = serde_json::from_value(json!({
+            "accountRef": {"name": "a"}, "iamUser": {}, "allowedNamespaces": rule,
+        }));
+        let role = AwsRole::new("r", spec.unwrap());
+        let own = |(k, v): &(&str, &str)| ((*k).to_owned(), (*v).to_owned());
+        let labels = labels.map(|l| l.iter().map(own).collect());
+        super::allows(&role, "here", labels.as_ref()).unwrap()
+    }
+
+    #[test]
+    fn nobody_unless_named_or_selected() {
+        let selector = json!({"selector": {"matchLabels": {"team": "a"}}});
+        assert_eq!(judged(json!(null), None), Some(false));
+        assert_eq!(judged(json!({"names": ["there"]}), None), Some(false));
+        assert_eq!(
+            judged(json!({"names": ["there", "here"]}), None),
+            Some(true)
+        );
+        assert_eq!(judged(json!({"names": ["*"]}), None), Some(true));
+        assert_eq!(judged(json!({"selector": {}}), Some(&[])), Some(false));
+        assert_eq!(judged(selector.clone(), Some(&[("team", "a")])), Some(true));
+        assert_eq!(
+            judged(selector.clone(), Some(&[("team", "b")])),
+            Some(false)
+        );
+        assert_eq!(judged(selector, None), None);
+    }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
-use kube::core::{Selector, SelectorExt};
 
 use super::client::{ROLES, Session, Target, list};
 use super::error::Failure;
@@ -66,7 +65,10 @@ fn row(role: &AwsRole, namespace: &str, labels: Option<&BTreeMap<String, String>
         text(ttls.map(|t| t.max)).into(),
         leases.map_or_else(String::new, |n| n.to_string()).into(),
         ready(role),
-        match allowed(&role.spec, namespace, labels) {
+        match plan::admission::allows(role, namespace, labels)
+            .ok()
+            .flatten()
+        {
             Some(true) => Cell::tinted("yes", Tint::Good),
             Some(false) => "no".into(),
             None => "unknown".into(),
@@ -92,68 +94,5 @@ fn ready(role: &AwsRole) -> Cell {
         Some(c) if c.status == "True" => Cell::tinted("True", Tint::Good),
         Some(c) => Cell::tinted(format!("{} ({})", c.status, c.reason), Tint::Bad),
         None => Cell::tinted("Unknown", Tint::Warn),
-    }
-}
-
-/// Whether the role allows the namespace, by the rules of
-/// `plan::admission::check_namespace`; `None` where that hangs on labels which
-/// cannot be read.
-fn allowed(
-    spec: &AwsRoleSpec,
-    namespace: &str,
-    labels: Option<&BTreeMap<String, String>>,
-) -> Option<bool> {
-    let Some(allowed) = &spec.allowed_namespaces else {
-        return Some(false);
-    };
-    if allowed.names.iter().any(|n| n == "*" || n == namespace) {
-        return Some(true);
-    }
-    let selector = allowed.selector.clone().unwrap_or_default();
-    let labelled = selector
-        .match_labels
-        .as_ref()
-        .is_some_and(|l| !l.is_empty());
-    let expressed = selector
-        .match_expressions
-        .as_ref()
-        .is_some_and(|e| !e.is_empty());
-    if !labelled && !expressed {
-        return Some(false);
-    }
-    Some(Selector::try_from(selector).ok()?.matches(labels?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn allows(rule: serde_json::Value, labels: Option<&[(&str, &str)]>) -> Option<bool> {
-        let spec = serde_json::from_value(json!({
-            "accountRef": {"name": "a"}, "iamUser": {}, "allowedNamespaces": rule,
-        }));
-        let own = |(k, v): &(&str, &str)| ((*k).to_owned(), (*v).to_owned());
-        let labels = labels.map(|l| l.iter().map(own).collect());
-        allowed(&spec.unwrap(), "here", labels.as_ref())
-    }
-
-    #[test]
-    fn nobody_unless_named_or_selected() {
-        let selector = json!({"selector": {"matchLabels": {"team": "a"}}});
-        assert_eq!(allows(json!(null), None), Some(false));
-        assert_eq!(allows(json!({"names": ["there"]}), None), Some(false));
-        assert_eq!(
-            allows(json!({"names": ["there", "here"]}), None),
-            Some(true)
-        );
-        assert_eq!(allows(json!({"names": ["*"]}), None), Some(true));
-        assert_eq!(allows(json!({"selector": {}}), Some(&[])), Some(false));
-        assert_eq!(allows(selector.clone(), Some(&[("team", "a")])), Some(true));
-        assert_eq!(
-            allows(selector.clone(), Some(&[("team", "b")])),
-            Some(false)
-        );
-        assert_eq!(allows(selector, None), None);
     }
 }
