@@ -281,8 +281,9 @@ show kubectl get awscr -A
 
 step 'vault delete aws/roles/…, vault secrets disable aws' 'delete requests, role, account'
 show k delete awscr --all --timeout=60s
-expect 'number of Secrets of ours' \
-    "$(k get secrets -l app.kubernetes.io/managed-by=keylease -o name | wc -l | tr -d ' ')" 0
+# A session's Secret goes when Kubernetes collects what the request owned.
+until_is 60 'number of Secrets of ours' 0 sh -c \
+    "kubectl get secrets --namespace $space -l app.kubernetes.io/managed-by=keylease -o name | wc -l | tr -d ' '"
 expect 'number of IAM users that are left' "$(users)" "$users_before"
 gone awsrole "$role" "${types[@]}"
 gone awsaccount "$account"
