@@ -8,12 +8,13 @@ use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{Api, Client};
 
 use crate::act::{KubeCalls, secrets_api};
-use crate::api::{AwsCredentialRequest, AwsRole};
+use crate::api::{AwsCredentialRequest, AwsRole, Holder};
 use crate::plan::Look;
 use crate::plan::admission::NamespaceView;
 use crate::plan::effect::Fault;
+use crate::plan::intent::has_finalizer;
 use crate::plan::secret::SecretView;
-use crate::plan::view::{RoleView, View};
+use crate::plan::view::{HolderView, RoleView, View};
 
 /// Reads one thing and puts it into the view.
 ///
@@ -29,6 +30,7 @@ pub async fn look(
     match what {
         Look::Request => request(view, client, calls).await,
         Look::Role => role(view, client, calls).await,
+        Look::Holder => holder(view, client, calls).await,
         Look::Namespace => namespace(view, client, calls).await,
         Look::Secret => secret(view, client, calls).await,
     }
@@ -52,6 +54,30 @@ async fn role(view: &mut View, client: &Client, calls: &KubeCalls) -> Result<(),
     view.role = match found {
         Some(role) if role.metadata.deletion_timestamp.is_none() => RoleView::Found(Arc::new(role)),
         _ => RoleView::Absent,
+    };
+    Ok(())
+}
+
+/// A holder that is another object by now, or that AWS holds nothing for any
+/// more, is gone.
+async fn holder(view: &mut View, client: &Client, calls: &KubeCalls) -> Result<(), Fault> {
+    let holder = match &view.role {
+        RoleView::Found(role) => role.status.as_ref().and_then(|s| s.holder.clone()),
+        _ => None,
+    };
+    let Holder {
+        uid,
+        namespace,
+        name,
+        ..
+    } = holder.unwrap_or_default();
+    let api: Api<AwsCredentialRequest> = Api::namespaced(client.clone(), &namespace);
+    let found = calls.make("get_holder", api.get_opt(&name)).await?;
+    let holds = |r: &AwsCredentialRequest| r.uid_str() == uid && has_finalizer(r);
+    view.holder = if found.as_ref().is_some_and(holds) {
+        HolderView::Alive
+    } else {
+        HolderView::Gone
     };
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Effects: each [`Effect`] performed by one function, one call, one outcome.
 
 mod calls;
+mod claim;
 mod events;
 mod request;
 mod root_secret;
@@ -75,6 +76,8 @@ impl Hands {
             Effect::DeleteSecret(facts) => self.delete_secret(request, facts).await,
             Effect::Restart(workload, key_id) => self.restart(request, workload, key_id).await,
             Effect::DeleteRequest => self.delete_request(request).await,
+            Effect::Claim(holder) => self.claim(&view.role, Some(holder)).await,
+            Effect::Unclaim => self.claim(&view.role, None).await,
             _ => Err(misrouted(effect)),
         }
     }
@@ -91,6 +94,10 @@ async fn on_aws(
         let id = made.id().to_owned();
         *key = Some(made);
         return Ok(Outcome::SessionIssued(id, expires));
+    }
+    if let Effect::FindUser(name) = effect {
+        let found = aws.get_user(name).await?;
+        return Ok(Outcome::Adoptee(ownership::adoptee(found)));
     }
     let Some(intent) = view.intent() else {
         return Err(misrouted(effect));

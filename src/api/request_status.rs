@@ -111,14 +111,14 @@ pub struct PreviousKey {
 #[serde(rename_all = "camelCase")]
 pub struct Credential {
     /// The role's credential type: `iamUser`, `assumedRole`,
-    /// `federationToken` or `sessionToken`.
+    /// `federationToken`, `sessionToken` or `staticUser`.
     #[serde(rename = "type")]
     pub type_: String,
     /// The AWS account that it was made in.
     pub account_id: String,
     /// The id of the access key, which is no secret.
     pub access_key_id: String,
-    /// The IAM user that owns the key, for `iamUser`.
+    /// The IAM user that owns the key, for `iamUser` and `staticUser`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_name: Option<String>,
     /// The ARN that the credential acts as.

@@ -46,8 +46,9 @@ use super::{GoDuration, NameRef, TagValue};
     )
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.iamUser), has(self.assumedRole), has(self.federationToken), has(self.sessionToken)].filter(x, x).size() == 1").message("a role takes exactly one of iamUser, assumedRole, federationToken and sessionToken"))]
-#[x_kube(validation = Rule::new("has(self.iamUser) == has(oldSelf.iamUser) && has(self.assumedRole) == has(oldSelf.assumedRole) && has(self.federationToken) == has(oldSelf.federationToken) && has(self.sessionToken) == has(oldSelf.sessionToken)").message("the credential type of a role cannot be changed; make a new role"))]
+#[x_kube(validation = Rule::new("[has(self.iamUser), has(self.assumedRole), has(self.federationToken), has(self.sessionToken), has(self.staticUser)].filter(x, x).size() == 1").message("a role takes exactly one of iamUser, assumedRole, federationToken, sessionToken and staticUser"))]
+#[x_kube(validation = Rule::new("has(self.iamUser) == has(oldSelf.iamUser) && has(self.assumedRole) == has(oldSelf.assumedRole) && has(self.federationToken) == has(oldSelf.federationToken) && has(self.sessionToken) == has(oldSelf.sessionToken) && has(self.staticUser) == has(oldSelf.staticUser)").message("the credential type of a role cannot be changed; make a new role"))]
+#[x_kube(validation = Rule::new("!has(self.staticUser) || !has(oldSelf.staticUser) || self.staticUser.userName == oldSelf.staticUser.userName && self.accountRef.name == oldSelf.accountRef.name").message("the user of a staticUser role cannot be changed; make a new role"))]
 pub struct AwsRoleSpec {
     /// The `AwsAccount` in which credentials of this role are made.
     pub account_ref: NameRef,
@@ -71,6 +72,11 @@ pub struct AwsRoleSpec {
     /// user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_token: Option<SessionToken>,
+
+    /// The lease is an access key of an IAM user that exists already. One
+    /// request at a time holds the user; others wait until it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub static_user: Option<StaticUser>,
 
     /// How long leases of this role live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -160,6 +166,29 @@ pub struct FederationToken {
 /// A session token, by `sts:GetSessionToken`. It has no settings.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 pub struct SessionToken {}
+
+/// An IAM user that exists already and stays: only access keys are made for it
+/// and deleted again.
+///
+/// Keys that it has when a request takes it are never touched. AWS allows two
+/// keys: with one of somebody else's there is no room for an overlap, and with
+/// two for none at all. While a request holds the user, its other key is
+/// Keylease's to make and to delete.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct StaticUser {
+    /// Name of the IAM user, without its path. 1 to 64 characters.
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_+=,.@-]+$')").message("userName has 1-64 letters, digits and _+=,.@-; it is the name alone, no path and no ARN"))]
+    pub user_name: String,
+
+    /// How long a key lives before the next one takes its place, with the
+    /// request's `rotation.overlap`, whatever the request's `onExpiry`. From 1m
+    /// to 768h. Default: 24h.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.matches('^([0-9]{1,7}(h|m|s))+$') && duration(self) >= duration('1m') && duration(self) <= duration('768h')").message("rotationPeriod must be a duration in h, m and s between 1m and 768h, such as 24h"))]
+    pub rotation_period: Option<GoDuration>,
+}
 
 /// The permissions and marks of the IAM user behind a lease.
 ///
@@ -258,6 +287,10 @@ pub struct AwsRoleStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leases: Option<i32>,
 
+    /// The request that holds the role's static user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<Holder>,
+
     /// `Ready`: whether requests of this role can be served, and if not, why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
@@ -266,4 +299,24 @@ pub struct AwsRoleStatus {
     /// The `metadata.generation` that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+}
+
+/// The request that holds a static user. Written before the first key is made
+/// and removed after the last one is gone.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Holder {
+    /// The request's uid.
+    pub uid: String,
+    /// The request's namespace.
+    pub namespace: String,
+    /// The request's name.
+    pub name: String,
+    /// The AWS account of the user.
+    pub account_id: String,
+    /// Name of the user.
+    pub user_name: String,
+    /// Ids of the access keys that the user had before. They stay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreign_keys: Vec<String>,
 }

@@ -5,6 +5,14 @@ use serde_json::{Value, json};
 use crate::plan::account::DEFAULT_PATH;
 use crate::plan::root_rotation::user_of;
 
+/// Calls that are made on a static user, which was there before and stays.
+const ON_STATIC_USERS: [&str; 4] = [
+    "iam:GetUser",
+    "iam:ListAccessKeys",
+    "iam:CreateAccessKey",
+    "iam:DeleteAccessKey",
+];
+
 /// Calls that `AwsAccount.spec.rootRotation` makes on the operator's own user.
 const ON_ROOT_USER: [&str; 3] = [
     "iam:ListAccessKeys",
@@ -76,6 +84,11 @@ pub(super) struct Args {
     #[arg(long = "assume-role", value_name = "ARN")]
     assumed: Vec<String>,
 
+    /// ARN of an IAM user that roles of type staticUser adopt. Repeatable.
+    /// Default: none.
+    #[arg(long = "static-user", value_name = "ARN", value_parser = user_arn)]
+    static_users: Vec<String>,
+
     /// Whether roles of type federationToken are used. sessionToken needs no
     /// right.
     #[arg(long)]
@@ -105,6 +118,7 @@ fn policy(args: &Args) -> Value {
         groups,
         assumed,
         federation,
+        static_users,
         root_user_arn,
     } = args;
     let cluster = cluster_id
@@ -162,6 +176,12 @@ fn policy(args: &Args) -> Value {
             "Resource": format!("arn:{partition}:sts::{account_id}:federated-user/*"),
         }));
     }
+    if !static_users.is_empty() {
+        statements.push(json!({
+            "Sid": "StaticUsers", "Effect": "Allow",
+            "Action": ON_STATIC_USERS, "Resource": static_users,
+        }));
+    }
     if let Some(user) = root_user_arn {
         statements.push(json!({
             "Sid": "RotateOwnKey", "Effect": "Allow", "Action": ON_ROOT_USER, "Resource": user,
@@ -214,6 +234,7 @@ mod tests {
             groups: vec![],
             assumed: vec![],
             federation: false,
+            static_users: vec![],
             root_user_arn: None,
         }
     }
@@ -223,9 +244,12 @@ mod tests {
         let arn = "arn:aws:iam::123456789012:user/keylease-operator";
         let policy = policy(&Args {
             root_user_arn: Some(user_arn(arn).unwrap()),
+            static_users: vec![user_arn(arn).unwrap()],
             ..args()
         });
         let all = policy["Statement"].as_array().unwrap();
+        let adopted = all.iter().find(|s| s["Sid"] == "StaticUsers").unwrap();
+        assert_eq!(adopted["Resource"], json!([arn]));
         let own = all.iter().find(|s| s["Sid"] == "RotateOwnKey").unwrap();
         assert_eq!(own["Resource"], arn);
         assert_eq!(own["Action"].as_array().unwrap().len(), 3);

@@ -9,7 +9,7 @@ use kube::ResourceExt;
 use parking_lot::Mutex;
 
 use crate::api::{AwsCredentialRequest, Phase};
-use crate::plan::intent::{INTENT_ANNOTATION, has_finalizer};
+use crate::plan::intent::{INTENT_ANNOTATION, STATIC_USER, has_finalizer};
 use crate::plan::view::Usage;
 
 /// One place.
@@ -19,6 +19,8 @@ struct Place {
     namespace: String,
     name: String,
     account: String,
+    /// Whether an IAM user was made for it: a static user was there before.
+    user: bool,
     /// Whether AWS holds something for it, or is about to.
     holds: bool,
 }
@@ -35,13 +37,15 @@ impl Ledger {
     pub fn enter(&self, request: &AwsCredentialRequest, account: &str) -> Usage {
         let place = Place {
             account: account.to_owned(),
+            user: true,
             ..place(request, false)
         };
         let mut places = self.places.lock();
         let others = places.iter().filter(|(uid, _)| *uid != request.uid_str());
         let mut usage = Usage::default();
         for (_, other) in others {
-            usage.account_users += usize::from(other.account == place.account);
+            let user = other.user && other.account == place.account;
+            usage.account_users += usize::from(user);
             let same_role = other.role == place.role;
             usage.role_leases += usize::from(same_role);
             usage.namespace_leases += usize::from(same_role && other.namespace == place.namespace);
@@ -113,6 +117,7 @@ fn place(request: &AwsCredentialRequest, holds: bool) -> Place {
         namespace: request.namespace_name().to_owned(),
         name: request.name_any(),
         account: account_of(request),
+        user: !adopts(request),
         holds,
     }
 }
@@ -120,11 +125,20 @@ fn place(request: &AwsCredentialRequest, holds: bool) -> Place {
 /// The account's name as the intent has it. It only counts: one that was
 /// edited by hand gains its owner nothing but another place.
 pub(super) fn account_of(request: &AwsCredentialRequest) -> String {
-    let annotations = request.metadata.annotations.as_ref();
-    let intent = annotations.and_then(|a| a.get(INTENT_ANNOTATION));
-    let intent = intent.and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
+    let intent = written_intent(request);
     let account = intent.as_ref().and_then(|i| i.get("account")?.as_str());
     account.unwrap_or_default().to_owned()
+}
+
+fn written_intent(request: &AwsCredentialRequest) -> Option<serde_json::Value> {
+    let annotations = request.metadata.annotations.as_ref()?;
+    serde_json::from_str(annotations.get(INTENT_ANNOTATION)?).ok()
+}
+
+/// Whether the request has a static user, by what its status says.
+fn adopts(request: &AwsCredentialRequest) -> bool {
+    let credential = request.status.as_ref().and_then(|s| s.credential.as_ref());
+    credential.is_some_and(|c| c.type_ == STATIC_USER)
 }
 
 #[cfg(test)]

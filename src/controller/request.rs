@@ -11,14 +11,14 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::context::{Concerned, Context};
 use super::ledger;
-use crate::api::{AwsCredentialRequest, Phase};
+use crate::api::{AwsCredentialRequest, AwsRole, Phase};
 use crate::observe;
 use crate::plan::admission::NamespaceView;
 use crate::plan::effect::{Effect, Fault, FaultClass, Outcome};
 use crate::plan::intent::has_finalizer;
 use crate::plan::secret::SecretView;
-use crate::plan::view::{AccountView, RoleHint, RoleView, Seen, Usage, View};
-use crate::plan::{self, Step, backoff};
+use crate::plan::view::{AccountView, HolderView, RoleHint, RoleView, Seen, Usage, View};
+use crate::plan::{self, Step, adopted, backoff};
 
 use super::desk::Folder;
 
@@ -46,6 +46,7 @@ pub async fn reconcile(
         seen: Seen::Cached,
         gone: false,
         role: RoleView::Unread,
+        holder: HolderView::Unread,
         account: AccountView::Unknown,
         namespace: NamespaceView::Unread,
         secret: SecretView::Unread,
@@ -200,9 +201,20 @@ fn role_hint(view: &View, ctx: &Context) -> RoleHint {
         revoke_before: role
             .as_ref()
             .and_then(|r| r.spec.revoke_before.as_ref().map(|t| t.0)),
-        leaving: role.is_none_or(|r| r.metadata.deletion_timestamp.is_some()),
+        leaving: role
+            .as_ref()
+            .is_none_or(|r| r.metadata.deletion_timestamp.is_some()),
         account_leaving: account.is_some_and(|name| ctx.accounts.is_leaving(&name)),
+        rotation_period: role.as_ref().and_then(|r| adopted::rotation_period(r)),
+        rival: role.as_ref().and_then(|r| rival(r, ctx)),
     }
+}
+
+/// Only static users can be wanted by two roles.
+pub(super) fn rival(role: &AwsRole, ctx: &Context) -> Option<String> {
+    role.spec.static_user.as_ref()?;
+    let all = ctx.roles.state();
+    adopted::rival(role, all.iter().map(AsRef::as_ref))
 }
 
 /// The API server does not serve: keep everything as it is and come back.

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use super::context::{Concerned, Context};
 use super::hold::hold;
 use super::ledger;
+use super::request::rival;
 use crate::act::FIELD_MANAGER;
 use crate::api::AwsRole;
 use crate::plan;
@@ -51,7 +52,8 @@ pub async fn reconcile(role: Arc<AwsRole>, ctx: Arc<RoleContext>) -> Result<Acti
     let name = role.metadata.name.clone().unwrap_or_default();
     let account = ctx.shared.accounts.view(&role.spec.account_ref.name, None);
     let (leases, settled) = leases(&name, &ctx.shared);
-    let status = plan::role::status(&role, &account, leases, Timestamp::now());
+    let rival = rival(&role, &ctx.shared);
+    let status = plan::role::status(&role, &account, leases, rival.as_deref(), Timestamp::now());
     let news = role.status.as_ref() != Some(&status);
     let written = tell_requests(&name, &role, &ctx);
     let wait = written.and_then(|at| PACE.checked_sub(at.elapsed()));

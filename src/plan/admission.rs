@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use kube::core::{Selector, SelectorExt};
 
+use super::adopted;
 use super::intent::{Intent, Permission, user_name_of};
 use super::naming::{self, ClusterId};
 use super::policy;
@@ -126,29 +127,53 @@ fn judge(
     if let Some(session) = session_spec::of(request, role, ttls, &issue)? {
         return Ok(Granted::Session(session));
     }
-    let user = role.spec.iam_user.clone().unwrap_or_default();
     let boundary = check_boundary(role, account)?;
     let generation = role.metadata.generation.unwrap_or_default();
     let role_uid = role.metadata.uid.as_deref().unwrap_or_default();
-    Ok(Granted::User(Intent {
+    let base = Intent {
         uid: request.uid_str().to_owned(),
         attempt: Intent::of(request, cluster).map_or(1, |i| i.attempt + 1),
         account: account.name.clone(),
         account_id: account.account_id.clone(),
         user_name: user_name_of(request, cluster),
-        path: naming::user_path(
-            &account.path,
-            cluster,
-            user.path.as_deref().unwrap_or_default(),
-        ),
-        boundary,
-        permissions: permissions(&user),
+        adopted: false,
+        path: String::new(),
+        boundary: None,
+        permissions: Vec::new(),
         retired: Vec::new(),
         replaces: None,
         role: format!("{role_uid}/{generation}"),
         ttl_seconds: ttls.ttl.as_secs(),
         max_ttl_seconds: ttls.max.as_secs(),
+    };
+    if let Some(user) = &role.spec.static_user {
+        check_period(request, role)?;
+        return Ok(Granted::User(Intent {
+            user_name: user.user_name.clone(),
+            adopted: true,
+            ..base
+        }));
+    }
+    let user = role.spec.iam_user.clone().unwrap_or_default();
+    let below = user.path.as_deref().unwrap_or_default();
+    Ok(Granted::User(Intent {
+        path: naming::user_path(&account.path, cluster, below),
+        boundary,
+        permissions: permissions(&user),
+        ..base
     }))
+}
+
+/// An old key of a static user has to be gone when the next one is due.
+fn check_period(request: &AwsCredentialRequest, role: &AwsRole) -> Result<(), Verdict> {
+    let Some(period) = adopted::rotation_period(role) else {
+        return Ok(());
+    };
+    let overlap = ttl::overlap(request, period).map_err(|verdict| {
+        let message = verdict.message.replace("lease", "role's rotationPeriod");
+        Verdict::new(verdict.reason, message)
+    });
+    overlap.map(drop)
 }
 
 /// Whether there is room for one more. A request that has its place already
@@ -165,8 +190,8 @@ fn check_limits(
     let name = role.metadata.name.as_deref().unwrap_or_default();
     let namespace = request.namespace_name();
     let users = match granted {
-        Granted::User(_) => account.max_users,
-        Granted::Session(_) => 0,
+        Granted::User(intent) if !intent.adopted => account.max_users,
+        _ => 0,
     };
     let all = [
         (

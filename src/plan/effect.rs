@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::adopted::Adoptee;
 use super::intent::{Intent, Permission};
 use super::lease::Term;
 use super::naming;
 use super::reasons::Reason;
 use super::secret::SecretFacts;
 use super::session_spec::SessionSpec;
-use crate::api::{AwsCredentialRequest, AwsCredentialRequestStatus, Workload};
+use crate::api::{AwsCredentialRequest, AwsCredentialRequestStatus, AwsRole, Holder, Workload};
 
 /// One change to the world: one call that writes (or, for
 /// [`Effect::TakeInventory`], the reads that precede deletes).
@@ -41,8 +42,16 @@ pub enum Effect {
     /// Delete the request itself, long after its end.
     DeleteRequest,
 
+    /// Take the role's static user, on condition that nobody changed the role
+    /// since it was read.
+    Claim(Box<Holder>),
+    /// Give the role's static user back.
+    Unclaim,
+
     /// Ask STS for a session.
     IssueSession(Box<SessionSpec>),
+    /// Find a user that is to be adopted.
+    FindUser(String),
     /// Make the IAM user, with path, tags and boundary in the same call.
     CreateUser,
     /// Find out whether the user of our name is ours.
@@ -135,8 +144,12 @@ pub enum Outcome {
     Done,
     /// The request as the API server holds it after the write.
     Request(Arc<AwsCredentialRequest>),
+    /// The role as the API server holds it after the write.
+    Role(Arc<AwsRole>),
     /// The Secret that was written.
     Secret(SecretFacts),
+    /// What was found of a user that is to be adopted.
+    Adoptee(Adoptee),
     /// Whose the user of our name is.
     User(Owner),
     /// Ids of the user's access keys.
@@ -245,6 +258,8 @@ impl Effect {
                 | Self::Report(_)
                 | Self::Restart(..)
                 | Self::DeleteRequest
+                | Self::Claim(_)
+                | Self::Unclaim
         )
     }
 
@@ -257,6 +272,9 @@ impl Effect {
             Self::AmendSecret(_) => "amend_secret",
             Self::Restart(..) => "restart_workload",
             Self::DeleteRequest => "delete_request",
+            Self::Claim(_) => "claim",
+            Self::Unclaim => "unclaim",
+            Self::FindUser(_) => "find_user",
             Self::IssueSession(_) => "issue_session",
             Self::DeleteSecret(_) => "delete_secret",
             Self::Release => "release",

@@ -10,7 +10,7 @@ use super::reasons::{Reason, Verdict};
 use super::secret::SecretView;
 use super::view::{AccountView, View};
 use super::work::{KeysFact, SETTLE, UserFact};
-use super::{Look, Step, status};
+use super::{Look, Step, adopted, status};
 
 /// Why everything is taken down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,9 @@ pub(super) fn next(view: &View, ending: Ending, now: Timestamp) -> Step {
     }
     if let Err(verdict) = reachable(view, &intent) {
         return blocked(view, &verdict, now);
+    }
+    if intent.adopted {
+        return adopted::end(view, &intent, ending, now);
     }
     if view.work.user == UserFact::Gone && view.work.held.is_none() {
         return finish(view, ending, now);
@@ -144,7 +147,7 @@ fn present(view: &View) -> Option<Vec<Attachment>> {
 }
 
 /// The Secret goes as soon as its key is dead.
-fn secret(view: &View, ending: &Ending) -> Option<Step> {
+pub(super) fn secret(view: &View, ending: &Ending) -> Option<Step> {
     if *ending == Ending::Gone {
         return None; // Its owner is gone: the garbage collector has it.
     }
@@ -156,7 +159,7 @@ fn secret(view: &View, ending: &Ending) -> Option<Step> {
 }
 
 /// AWS holds nothing any more: say so, and let go.
-fn finish(view: &View, ending: Ending, now: Timestamp) -> Step {
+pub(super) fn finish(view: &View, ending: Ending, now: Timestamp) -> Step {
     if let Some(step) = secret(view, &ending) {
         return step;
     }

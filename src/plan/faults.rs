@@ -120,6 +120,8 @@ fn describe(effect: &Effect) -> String {
             SessionCall::FederationToken { .. } => "GetFederationToken".into(),
             SessionCall::SessionToken => "GetSessionToken".into(),
         },
+        Effect::Claim(_) | Effect::Unclaim => "writing the AwsRole".into(),
+        Effect::FindUser(user) => format!("GetUser {user}"),
         Effect::CreateUser => "CreateUser".into(),
         Effect::InspectUser => "GetUser".into(),
         Effect::Grant(Permission::ManagedPolicy(arn)) => format!("AttachUserPolicy {arn}"),

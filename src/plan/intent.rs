@@ -15,6 +15,9 @@ pub const INTENT_ANNOTATION: &str = "keylease.dev/intent";
 /// Finalizer that keeps the request until AWS holds nothing of it.
 pub const FINALIZER: &str = "keylease.dev/revoke";
 
+/// The credential type of a static user, as the status names it.
+pub const STATIC_USER: &str = "staticUser";
+
 /// What is about to be made, and where.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -30,6 +33,9 @@ pub struct Intent {
     pub account_id: String,
     /// Name of the IAM user.
     pub user_name: String,
+    /// Whether the user was there before and stays: a static user.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopted: bool,
     /// IAM path of the user.
     pub path: String,
     /// Permissions boundary of the user.
@@ -100,6 +106,7 @@ impl Intent {
     /// the same.
     pub fn makes_the_same(&self, other: &Self) -> bool {
         self.user_name == other.user_name
+            && self.adopted == other.adopted
             && self.account_id == other.account_id
             && self.path == other.path
             && self.gives_the_same(other)
@@ -126,6 +133,7 @@ impl Intent {
             account: String::new(),
             account_id: credential.account_id.clone(),
             user_name: credential.user_name.clone().unwrap_or_default(),
+            adopted: credential.type_ == STATIC_USER,
             path: path.unwrap_or_else(|| "/".to_owned()),
             boundary: None,
             permissions: credential
@@ -141,23 +149,25 @@ impl Intent {
         }
     }
 
-    /// The intent of a request with a live IAM user of its own: account and path
-    /// are those in the status, whatever the annotation says.
+    /// The intent of a request with a live IAM user: account, user and path are
+    /// those in the status, whatever the annotation says.
     pub fn of_live(
         request: &AwsCredentialRequest,
         cluster: &ClusterId,
         credential: &Credential,
     ) -> Option<Self> {
         let own = user_name_of(request, cluster);
-        if credential.user_name.as_ref() != Some(&own) {
+        let adopted = credential.type_ == STATIC_USER;
+        if credential.user_name.as_ref() != Some(&own) && !adopted {
             return None;
         }
         let rebuilt = Self::rebuilt(request, credential);
-        let (account_id, path) = (rebuilt.account_id.clone(), rebuilt.path.clone());
-        let written = Self::of(request, cluster).unwrap_or(rebuilt);
+        let written = Self::of(request, cluster).unwrap_or_else(|| rebuilt.clone());
         Some(Self {
-            account_id,
-            path,
+            account_id: rebuilt.account_id,
+            user_name: rebuilt.user_name,
+            adopted,
+            path: rebuilt.path,
             ..written
         })
     }
@@ -165,7 +175,8 @@ impl Intent {
     /// Reads the intent of this very request. `None` when there is none, when
     /// it cannot be read, or when it was written for another object or names
     /// another user than this request's own: the annotation is editable by
-    /// hand, and nobody may point the operator at a foreign user with it.
+    /// hand, and nobody may point the operator at a foreign user with it. (For
+    /// a static user the role's status says whether the request holds it.)
     pub fn of(request: &AwsCredentialRequest, cluster: &ClusterId) -> Option<Self> {
         let text = request
             .metadata
@@ -174,7 +185,8 @@ impl Intent {
             .get(INTENT_ANNOTATION)?;
         let intent: Self = serde_json::from_str(text).ok()?;
         let own = user_name_of(request, cluster);
-        (intent.uid == request.uid_str() && intent.user_name == own).then_some(intent)
+        let named = intent.adopted || intent.user_name == own;
+        (intent.uid == request.uid_str() && named).then_some(intent)
     }
 
     /// The ARN of the user, in that partition.

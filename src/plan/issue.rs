@@ -12,7 +12,7 @@ use super::reasons::{Reason, Verdict};
 use super::secret::{self, SecretView};
 use super::view::{AccountView, RoleView, View};
 use super::work::{Held, KeysFact, SETTLE, SecretGate, UserFact};
-use super::{Look, Step, session, status, ttl};
+use super::{Look, Step, adopted, session, status, ttl};
 
 /// When to look again at what waits for another object, should its watch event
 /// be missed.
@@ -51,6 +51,7 @@ pub(super) fn next(view: &View, now: Timestamp) -> Step {
     };
     match granted {
         (Granted::Session(spec), None) => session::issue(view, &spec, now),
+        (Granted::User(new), None) if new.adopted => adopted::begin(view, new, now),
         (Granted::User(new), None) => Step::Do(Effect::Begin(Box::new(new))),
         // The Secret is there and a new key is due: that is a rotation, and
         // the intent has to say so before there are two keys. One that was
@@ -63,13 +64,24 @@ pub(super) fn next(view: &View, now: Timestamp) -> Step {
                 rotate(view, &old, new)
             }
         }
+        (Granted::User(new), Some(old)) if old.adopted && new.adopted => {
+            match adopted::located(view, new, now) {
+                Ok(new) if old.makes_the_same(&new) => build(view, &old, now),
+                Ok(_) => changed(),
+                Err(step) => step,
+            }
+        }
         (Granted::User(new), Some(old)) if old.makes_the_same(&new) => build(view, &old, now),
-        (_, Some(_)) => Step::TakeBack(Verdict::new(
-            Reason::RoleInvalid,
-            "the AwsRole or the request's intent was changed while the credential was being made; \
-             it is made anew",
-        )),
+        (_, Some(_)) => changed(),
     }
+}
+
+fn changed() -> Step {
+    Step::TakeBack(Verdict::new(
+        Reason::RoleInvalid,
+        "the AwsRole or the request's intent was changed while the credential was being made; it \
+         is made anew",
+    ))
 }
 
 fn secret_stands(view: &View) -> bool {
@@ -114,6 +126,9 @@ fn admitted(view: &View, now: Timestamp) -> Result<Granted, Halt> {
     if let Some(moment) = before.and_then(whole_second_from).filter(|t| now < *t) {
         return Err(Halt::Until(moment));
     }
+    if let Some(older) = &view.role_hint.rival {
+        return Err(Halt::Refused(adopted::rivalry(role, older)));
+    }
     secret::check_template(&view.request).map_err(Halt::Refused)?;
     let account = match &view.account {
         AccountView::Ready(account) => account,
@@ -155,6 +170,9 @@ fn build(view: &View, intent: &Intent, now: Timestamp) -> Step {
         SecretGate::MustLook => return Step::Look(Look::Secret),
         SecretGate::Unchecked => return Step::Do(Effect::CheckSecret),
         SecretGate::Clear => {}
+    }
+    if intent.adopted {
+        return key(view, intent, now);
     }
     if let Some(step) = role(view, intent) {
         return step;
@@ -208,6 +226,14 @@ fn role(view: &View, intent: &Intent) -> Option<Step> {
 /// The user stands: now a key, proven, in the Secret, and no other.
 fn key(view: &View, intent: &Intent, now: Timestamp) -> Step {
     let work = &view.work;
+    let foreign = match intent
+        .adopted
+        .then(|| adopted::foreign_keys(view, intent, now))
+    {
+        None => Vec::new(),
+        Some(Ok(foreign)) => foreign,
+        Some(Err(step)) => return step,
+    };
     let others = match &work.keys {
         KeysFact::Uncertain(since) => {
             let settled = since.checked_add(SETTLE).unwrap_or(now);
@@ -223,7 +249,7 @@ fn key(view: &View, intent: &Intent, now: Timestamp) -> Step {
     // In a rotation the key that is replaced works on, and the Secret holds it
     // until the new one is written.
     let replaced = view.rotating().then(|| intent.replaces.clone()).flatten();
-    let keeps = |id: &String| replaced.as_ref() == Some(id);
+    let keeps = |id: &String| replaced.as_ref() == Some(id) || foreign.contains(id);
     // A Secret that holds another key which AWS holds too: it was written
     // before (the answer was lost, or the process died), and the lease is the
     // one that it names. A key in hand beside it is one too many.
@@ -245,6 +271,9 @@ fn key(view: &View, intent: &Intent, now: Timestamp) -> Step {
         return Step::Do(Effect::Clear(Attachment::Key(stray.clone())));
     }
     let Some(held) = view.in_hand() else {
+        if let Some(step) = adopted::crowded(view, intent, others, &foreign, now) {
+            return step;
+        }
         return Step::Do(Effect::CreateKey);
     };
     if held.proven {

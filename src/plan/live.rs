@@ -7,7 +7,7 @@ use super::ending::{self, Ending};
 use super::lease::{Term, truncate, whole_second_from};
 use super::secret::SecretView;
 use super::view::{RoleView, SecretHint, View};
-use super::{Look, Step, intent, issue, status, ttl};
+use super::{Look, Step, adopted, intent, issue, status, ttl};
 use crate::api::{ConditionType, Credential, Lease, OnExpiry, get_condition};
 
 /// Annotation by which a person asks for a new key now.
@@ -108,14 +108,27 @@ fn rotation_at(view: &View, lease: &Lease) -> Option<Timestamp> {
     if asked.is_some() {
         return asked;
     }
+    let period = period_end(view, lease);
     if view.request.spec.on_expiry != Some(OnExpiry::Rotate) {
-        return None;
+        return period;
     }
     let length = lease.expires_at.0.duration_since(lease.issued_at.0);
     let overlap = ttl::overlap(&view.request, length).unwrap_or_default();
     let early = overlap + ROTATION_LEAD.min(length / 10);
     let at = lease.expires_at.0.checked_sub(early.min(length / 2));
-    at.ok()
+    [at.ok(), period].into_iter().flatten().min()
+}
+
+/// When the key of a static user has lived for its role's period: as the role
+/// was read, else as the cache has it.
+fn period_end(view: &View, lease: &Lease) -> Option<Timestamp> {
+    let intent = view.intent().filter(|i| i.adopted);
+    let period = match &view.role {
+        RoleView::Found(role) => adopted::rotation_period(role),
+        _ => view.role_hint.rotation_period,
+    };
+    let at = lease.issued_at.0.checked_add(period?).ok();
+    at.filter(|at| intent.is_some() && *at < lease.expires_at.0)
 }
 
 fn rotation_due(view: &View, lease: &Lease, now: Timestamp) -> bool {
@@ -172,7 +185,7 @@ fn renew(view: &View, lease: &Lease, now: Timestamp) -> Option<Step> {
 
 fn hint_revokes(view: &View, lease: &Lease) -> bool {
     let before = view.role_hint.revoke_before;
-    let hint = view.role_hint;
+    let hint = &view.role_hint;
     hint.leaving || hint.account_leaving || before.is_some_and(|t| lease.issued_at.0 < t)
 }
 

@@ -4,6 +4,7 @@
 
 pub mod account;
 pub mod admission;
+pub mod adopted;
 pub mod backoff;
 pub mod effect;
 mod ending;
@@ -71,6 +72,8 @@ pub enum Look {
     Request,
     /// The role that it names.
     Role,
+    /// The request that holds the role's static user.
+    Holder,
     /// The labels of its namespace.
     Namespace,
     /// The metadata of its Secret.

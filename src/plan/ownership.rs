@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::admission::AccountFacts;
+use super::adopted::Adoptee;
 use super::effect::Owner;
 use super::intent::{Intent, identity_tags};
-use super::naming::ClusterId;
+use super::naming::{self, ClusterId};
 use crate::api::{AwsCredentialRequest, AwsRole};
 
 /// Longest tag value in IAM.
@@ -54,6 +55,16 @@ pub struct UserFacts {
     pub boundary: Option<String>,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
+}
+
+/// Judges a user that is to be adopted: one that carries our tags was made for
+/// a lease, of this cluster or another.
+pub fn adoptee(found: Option<UserFacts>) -> Adoptee {
+    match found {
+        None => Adoptee::Missing,
+        Some(user) if user.tags.contains_key(naming::TAG_UID) => Adoptee::Managed,
+        Some(user) => Adoptee::Found(user.path),
+    }
 }
 
 /// Judges a user of our name. The tags tell whose it is: they name the cluster

@@ -50,6 +50,12 @@ pub enum Reason {
     SecretRefused,
     /// An IAM user of our name exists and is not ours.
     UserConflict,
+    /// Another request holds the role's static user.
+    UserHeld,
+    /// The role's static user does not exist.
+    UserNotFound,
+    /// The role's static user has as many keys of others as AWS allows.
+    NoRoomForKey,
 
     /// AWS refuses what the role asks for.
     RefusedByAws,
@@ -101,6 +107,9 @@ impl Reason {
             Self::SecretConflict => "SecretConflict",
             Self::SecretRefused => "SecretRefused",
             Self::UserConflict => "UserConflict",
+            Self::UserHeld => "UserHeld",
+            Self::UserNotFound => "UserNotFound",
+            Self::NoRoomForKey => "NoRoomForKey",
             Self::RefusedByAws => "RefusedByAws",
             Self::AwsQuotaExceeded => "AwsQuotaExceeded",
             Self::AwsAccessDenied => "AwsAccessDenied",
@@ -126,6 +135,7 @@ impl Reason {
             | Self::SecretConflict
             | Self::SecretRefused
             | Self::UserConflict
+            | Self::NoRoomForKey
             | Self::RoleInvalid
             | Self::RefusedByAws
             | Self::AwsQuotaExceeded
@@ -134,6 +144,8 @@ impl Reason {
             | Self::AccountNotFound
             | Self::AccountNotReady
             | Self::QuotaExceeded
+            | Self::UserHeld
+            | Self::UserNotFound
             | Self::Expired
             | Self::Revoked => Phase::Pending,
             _ => Phase::Issuing,

@@ -10,7 +10,7 @@ use super::faults;
 use super::intent::has_finalizer;
 use super::reasons::{Reason, Verdict};
 use super::secret::SecretView;
-use super::view::{Seen, View};
+use super::view::{RoleView, Seen, View};
 use super::work::{Held, KeysFact, SecretGate, UserFact, Work};
 use crate::api::{AwsCredentialRequest, Phase};
 
@@ -30,7 +30,8 @@ impl View {
     /// time at which it was taken up.
     pub fn worth_keeping(&self) -> bool {
         let work = &self.work;
-        let under_way = has_finalizer(&self.request) && self.live().is_none();
+        let unfinished = self.live().is_none() || self.rotating();
+        let under_way = has_finalizer(&self.request) && unfinished;
         let touched = !work.cleared.is_empty() || work.user != UserFact::Unknown;
         let troubled = work.stalls > 0 || work.failure.is_some() || work.abandon.is_some();
         !self.gone && (under_way || touched || troubled || self.in_hand().is_some())
@@ -101,8 +102,13 @@ impl View {
         let intent_stands = self.intent().is_some();
         let rotation = self.rotating();
         let vetted = self.intent();
+        let adopted = vetted.as_ref().is_some_and(|i| i.adopted);
         let work = &mut self.work;
         match (effect, outcome) {
+            (Effect::Claim(_) | Effect::Unclaim, Outcome::Role(role)) => {
+                self.role = RoleView::Found(role);
+            }
+            (Effect::FindUser(_), Outcome::Adoptee(found)) => work.adoptee = found,
             // A rotation begins on a user that rested since it was made: what
             // is on it is what the intent said, and no key is unknown.
             (Effect::Begin(_), _) if rotation => {
@@ -129,7 +135,11 @@ impl View {
                 work.began = true;
                 work.vetted = vetted;
                 work.secret = SecretGate::Unchecked;
-                work.user = UserFact::Gone;
+                work.user = if adopted {
+                    UserFact::Ours
+                } else {
+                    UserFact::Gone
+                };
             }
             (Effect::CheckSecret, _) => work.secret = SecretGate::Clear,
             (Effect::PublishSecret(_), Outcome::Secret(facts)) => {
@@ -143,6 +153,11 @@ impl View {
             (Effect::DeleteRequest, _) => self.gone = true,
             (Effect::Report(report), _) => {
                 work.failure = None;
+                // Others may change their keys during the pause that follows.
+                let known = matches!(work.keys, KeysFact::Known(_));
+                if adopted && known && work.held.is_none() && report.status.failures.is_some() {
+                    work.keys = KeysFact::Unlisted;
+                }
                 // The lease ended and another is to follow: from the beginning,
                 // and admitted anew.
                 if was_live && report.status.lease.is_none() {
@@ -183,6 +198,7 @@ impl View {
             (Effect::ListKeys, Outcome::Keys(mut keys)) => {
                 keys.retain(|k| work.held.as_ref().is_none_or(|h| h.id != *k));
                 work.keys = KeysFact::Known(keys);
+                work.listed = true;
             }
             (Effect::CreateKey, Outcome::KeyCreated(id)) => {
                 work.held = Some(Held {
@@ -285,6 +301,9 @@ impl View {
             }
             (Effect::DeleteRequest, FaultClass::Stale | FaultClass::NotFound) => {
                 self.seen = Seen::Stale;
+            }
+            (Effect::Claim(_) | Effect::Unclaim, FaultClass::Stale | FaultClass::NotFound) => {
+                self.role = RoleView::Unread;
             }
             // A workload that is not there, or that we may not roll, must not
             // hold up the lease; the log tells.

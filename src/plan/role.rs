@@ -2,20 +2,21 @@
 
 use jiff::Timestamp;
 
-use super::admission;
 use super::lease::truncate;
 use super::view::AccountView;
+use super::{admission, adopted};
 use crate::api::{AwsRole, AwsRoleStatus, ConditionType, set_condition};
 
 /// The status of a role: whether requests of it can be served, and if not,
-/// what to change.
+/// what to change. `rival` is an older role for the same static user.
 pub fn status(
     role: &AwsRole,
     account: &AccountView,
     leases: usize,
+    rival: Option<&str>,
     now: Timestamp,
 ) -> AwsRoleStatus {
-    let (ready, reason, message) = judge(role, account);
+    let (ready, reason, message) = judge(role, account, rival);
     let mut status = role.status.clone().unwrap_or_default();
     status.leases = i32::try_from(leases).ok();
     status.observed_generation = role.metadata.generation;
@@ -31,7 +32,7 @@ pub fn status(
     status
 }
 
-fn judge(role: &AwsRole, account: &AccountView) -> (bool, String, String) {
+fn judge(role: &AwsRole, account: &AccountView, rival: Option<&str>) -> (bool, String, String) {
     let account_name = &role.spec.account_ref.name;
     if role.metadata.deletion_timestamp.is_some() {
         let message = "the role is being deleted; its leases are revoked first";
@@ -41,6 +42,7 @@ fn judge(role: &AwsRole, account: &AccountView) -> (bool, String, String) {
         AccountView::NotReady(verdict) => verdict.clone(),
         AccountView::Ready(facts) => match admission::check_role(role, facts) {
             Err(verdict) => verdict,
+            Ok(()) if rival.is_some() => adopted::rivalry(role, rival.unwrap_or_default()),
             Ok(()) if role.spec.allowed_namespaces.is_none() => {
                 let message = "no namespace may use this role yet; set spec.allowedNamespaces";
                 return (true, "NobodyAllowed".into(), message.into());

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::effect::{Announcement, Effect, Report};
-use super::intent::{self, Intent};
+use super::intent::{self, Intent, STATIC_USER};
 use super::lease::{Term, truncate};
 use super::reasons::{Reason, Verdict};
 use super::session_spec::{SessionCall, SessionSpec};
@@ -107,7 +107,12 @@ pub(super) fn issued(
         _ => "aws",
     };
     let credential = Credential {
-        type_: "iamUser".to_owned(),
+        type_: if intent.adopted {
+            STATIC_USER
+        } else {
+            "iamUser"
+        }
+        .to_owned(),
         account_id: intent.account_id.clone(),
         access_key_id: key_id.to_owned(),
         user_name: Some(intent.user_name.clone()),
@@ -372,7 +377,11 @@ fn ended(view: &View, phase: Phase, reason: Reason, why: &str, now: Timestamp) -
 
 fn what_is_gone(view: &View) -> String {
     let credential = view.live().map(|(_, credential)| credential);
+    let stays = credential.is_some_and(|c| c.type_ == STATIC_USER);
     match credential.map(|c| (&c.user_name, &c.access_key_id)) {
+        Some((Some(user), key)) if stays => {
+            format!("the key {key} of IAM user {user} is deleted")
+        }
         Some((Some(user), key)) => format!("IAM user {user} and its key {key} are deleted"),
         Some((None, key)) => format!(
             "the Secret with session {key} is deleted; AWS ends the session itself in its own time"

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::admission::{AccountFacts, NamespaceView};
 use super::intent::{self, Intent, Permission};
@@ -28,6 +28,8 @@ pub struct View {
     pub gone: bool,
     /// The role, read directly.
     pub role: RoleView,
+    /// The request that holds the role's static user, read directly.
+    pub holder: HolderView,
     /// The account's state, from the registry of signed-in accounts.
     pub account: AccountView,
     /// The request's namespace, read directly.
@@ -46,8 +48,19 @@ pub struct View {
     pub work: Work,
 }
 
+/// The request that holds a static user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HolderView {
+    /// Not read in this reconcile.
+    Unread,
+    /// It is there and holds on.
+    Alive,
+    /// It is gone, or let go without saying so.
+    Gone,
+}
+
 /// What the cache says of a role.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoleHint {
     /// Leases issued before this time are revoked.
     pub revoke_before: Option<Timestamp>,
@@ -55,6 +68,10 @@ pub struct RoleHint {
     pub leaving: bool,
     /// The account is being deleted, which cannot be taken back.
     pub account_leaving: bool,
+    /// How long a key lives, for static users.
+    pub rotation_period: Option<SignedDuration>,
+    /// An older role for the same static user.
+    pub rival: Option<String>,
 }
 
 /// How many leases there are already, before this request.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::adopted::Adoptee;
 use super::effect::Attachment;
 use super::intent::{Intent, Permission};
 use super::reasons::Verdict;
@@ -38,6 +39,10 @@ pub struct Work {
     pub granted: BTreeMap<Permission, bool>,
     /// The user's keys, apart from the one in hand.
     pub keys: KeysFact,
+    /// Whether this process listed them.
+    pub listed: bool,
+    /// The user that is to be adopted.
+    pub adoptee: Adoptee,
     /// The key in hand.
     pub held: Option<Held>,
     /// What an inventory found, or `None` before one was taken.

@@ -15,19 +15,56 @@ pub fn cases() -> Vec<Case> {
     all.extend(ttls());
     all.extend(namespaces());
     all.extend(types());
+    all.extend(static_users());
     all
 }
 
 /// What cannot be changed once the role is there.
 pub fn updates() -> Vec<Update> {
     let other = json!({"iamUser": null, "sessionToken": {}});
-    vec![Update {
-        kind: KIND,
-        from: json!({}),
-        good: user(json!({"groups": ["a"]})),
-        bad: other,
-        says: "the credential type of a role cannot be changed",
-    }]
+    let adopted = |name: &str, period: &str| json!({"iamUser": null, "staticUser": {"userName": name, "rotationPeriod": period}});
+    vec![
+        Update {
+            kind: KIND,
+            from: json!({}),
+            good: user(json!({"groups": ["a"]})),
+            bad: other,
+            says: "the credential type of a role cannot be changed",
+        },
+        Update {
+            kind: KIND,
+            from: adopted("legacy", "24h"),
+            good: adopted("legacy", "12h"),
+            bad: adopted("another", "24h"),
+            says: "the user of a staticUser role cannot be changed",
+        },
+    ]
+}
+
+fn static_users() -> Vec<Case> {
+    let named = |name: &str| json!({"iamUser": null, "staticUser": {"userName": name}});
+    let period = |period: &str| json!({"iamUser": null, "staticUser": {"userName": "a", "rotationPeriod": period}});
+    let name = "userName has 1-64 letters";
+    let bounds = "rotationPeriod must be a duration in h, m and s between 1m and 768h";
+    vec![
+        rule(KIND, named("a_b+c=d,e.f@g-h"), named("path/name"), name),
+        rule(
+            KIND,
+            named("a"),
+            named("arn:aws:iam::123456789012:user/a"),
+            name,
+        ),
+        schema(
+            KIND,
+            named(&"a".repeat(64)),
+            named(&"a".repeat(65)),
+            "Too long",
+        ),
+        schema(KIND, named("a"), named(""), "at least 1 chars long"),
+        rule(KIND, period("1m"), period("59s"), bounds),
+        rule(KIND, period("768h"), period("769h"), bounds),
+        rule(KIND, period("24h"), period("1d"), bounds),
+    ]
 }
 
 fn user(value: Value) -> Value {

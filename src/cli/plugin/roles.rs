@@ -82,6 +82,7 @@ fn type_of(spec: &AwsRoleSpec) -> &'static str {
         (spec.assumed_role.is_some(), "assumedRole"),
         (spec.federation_token.is_some(), "federationToken"),
         (spec.session_token.is_some(), "sessionToken"),
+        (spec.static_user.is_some(), "staticUser"),
     ];
     all.into_iter()
         .find(|(is, _)| *is)

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::leases::rotating_world;
 use super::operator::{Mishap, Operator};
-use super::world::World;
+use super::world::{FOREIGN, World};
 use super::{role, world};
 use crate::api::{Phase, Renew};
 
@@ -31,6 +31,12 @@ enum Life {
     Renewed,
     /// Issue, and the role revokes it.
     Revoked,
+    /// Take a static user beside somebody's key, then `kubectl delete`.
+    Adopted,
+    /// Take a static user, rotate with an overlap, then rest.
+    AdoptedRotated,
+    /// The same, and `kubectl delete` while both keys live.
+    AdoptedDeletedInOverlap,
     /// `kubectl delete` before the operator has looked twice.
     DeletedEarly(usize),
 }
@@ -39,6 +45,14 @@ enum Life {
 fn play(life: Life, mishaps: &[(usize, Mishap)]) -> usize {
     let mut world = match life {
         Life::Rotated | Life::DeletedInOverlap => rotating_world(),
+        Life::AdoptedRotated | Life::AdoptedDeletedInOverlap => {
+            rotating_world().with_static_user("24h")
+        }
+        Life::Adopted => {
+            let mut world = world().with_static_user("24h");
+            world.foreign_key();
+            world
+        }
         _ => world(),
     };
     // Two proofs that fail and one that does not.
@@ -46,18 +60,21 @@ fn play(life: Life, mishaps: &[(usize, Mishap)]) -> usize {
     let mut operator = Operator::with_mishaps(mishaps);
     let first = match life {
         Life::DeletedEarly(millis) => SignedDuration::from_millis(millis as i64),
-        Life::Rotated | Life::DeletedInOverlap => SignedDuration::from_mins(20),
+        Life::Rotated
+        | Life::DeletedInOverlap
+        | Life::AdoptedRotated
+        | Life::AdoptedDeletedInOverlap => SignedDuration::from_mins(20),
         _ => SignedDuration::from_mins(50),
     };
     let first = world.now + first;
     operator.run_until(&mut world, first);
     match life {
         Life::Issued => {}
-        Life::Rotated => {
+        Life::Rotated | Life::AdoptedRotated => {
             let overlapped = world.now.max(first) + SignedDuration::from_mins(60);
             operator.run_until(&mut world, overlapped);
         }
-        Life::DeletedInOverlap => {
+        Life::DeletedInOverlap | Life::AdoptedDeletedInOverlap => {
             world.now = world.now.max(first);
             let middle = world.now + SignedDuration::from_mins(33);
             operator.run_until(&mut world, middle);
@@ -84,7 +101,7 @@ fn play(life: Life, mishaps: &[(usize, Mishap)]) -> usize {
             world.secret = None;
             operator.settle(&mut world);
         }
-        Life::Deleted | Life::DeletedEarly(_) => {
+        Life::Deleted | Life::Adopted | Life::DeletedEarly(_) => {
             if world.request.is_some() {
                 world.delete_request();
             }
@@ -110,7 +127,7 @@ fn check(world: &World, life: Life, mishaps: &[(usize, Mishap)]) {
     let told = format!("{life:?} with {mishaps:?}: {:?}", world.applied);
     let live = matches!(
         life,
-        Life::Issued | Life::SecretLost | Life::Rotated | Life::Renewed
+        Life::Issued | Life::SecretLost | Life::Rotated | Life::AdoptedRotated | Life::Renewed
     );
     if live {
         let request = world.request.as_ref().unwrap();
@@ -128,14 +145,30 @@ fn check(world: &World, life: Life, mishaps: &[(usize, Mishap)]) {
         let shown = &status.credential.as_ref().unwrap().access_key_id;
         assert_eq!(shown, &in_secret, "{told}");
     } else {
-        assert!(world.user.is_none(), "user left: {told}");
+        match &world.user {
+            // Nothing of ours is left, and nobody holds it.
+            Some(user) if user.stays => {
+                let theirs: Vec<_> = match life {
+                    Life::Adopted => vec![FOREIGN.to_owned()],
+                    _ => Vec::new(),
+                };
+                assert_eq!(world.keys(), theirs, "{told}");
+                let role = world.role.as_ref().unwrap();
+                let status = role.status.clone().unwrap_or_default();
+                assert_eq!(status.holder, None, "{told}");
+            }
+            left => assert!(left.is_none(), "user left: {told}"),
+        }
         assert!(world.secret.is_none(), "Secret left: {told}");
         let expired = matches!(life, Life::Expired | Life::Revoked);
         assert_eq!(world.request.is_some(), expired, "{told}");
     }
 }
 
-const LIVES: [Life; 11] = [
+const LIVES: [Life; 14] = [
+    Life::Adopted,
+    Life::AdoptedRotated,
+    Life::AdoptedDeletedInOverlap,
     Life::Issued,
     Life::Rotated,
     Life::DeletedInOverlap,

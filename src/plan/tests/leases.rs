@@ -315,6 +315,7 @@ fn an_intent_that_was_written_by_hand_gives_nothing() {
             attempt: 1,
             account: "default".into(),
             account_id: "123456789012".into(),
+            adopted: false,
             user_name: user_name_of(&request, &World::cluster()),
             path: "/".into(),
             boundary: None,

@@ -4,6 +4,7 @@
 mod crashes;
 mod leases;
 mod operator;
+mod static_users;
 mod stories;
 mod world;
 
@@ -46,6 +47,7 @@ fn role() -> AwsRole {
             assumed_role: None,
             federation_token: None,
             session_token: None,
+            static_user: None,
             limits: None,
             revoke_before: None,
         },

@@ -10,7 +10,7 @@ use crate::api::AwsCredentialRequest;
 use crate::plan::admission::NamespaceView;
 use crate::plan::effect::{Fault, FaultClass, Outcome};
 use crate::plan::secret::SecretView;
-use crate::plan::view::{AccountView, RoleView, Seen, Usage, View};
+use crate::plan::view::{AccountView, HolderView, RoleView, Seen, Usage, View};
 use crate::plan::work::Work;
 use crate::plan::{Look, Step, next};
 
@@ -116,6 +116,7 @@ impl Operator {
             seen: Seen::Cached,
             gone: false,
             role: RoleView::Unread,
+            holder: HolderView::Unread,
             account: AccountView::Unknown,
             namespace: NamespaceView::Unread,
             secret: SecretView::Unread,
@@ -190,6 +191,8 @@ fn look(what: Look, view: &mut View, world: &World) {
         Look::Role => {
             view.role = world.role.clone().map_or(RoleView::Absent, RoleView::Found);
         }
+        // Whoever else held it is gone.
+        Look::Holder => view.holder = HolderView::Gone,
         Look::Namespace => view.namespace = NamespaceView::Labels(Default::default()),
         Look::Secret => view.saw_secret(world.secret_view()),
     }

@@ -7,14 +7,18 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::api::{AwsCredentialRequest, AwsRole};
+use crate::api::{AwsCredentialRequest, AwsRole, Holder, StaticUser};
 use crate::plan::admission::AccountFacts;
+use crate::plan::adopted::{Adoptee, rotation_period};
 use crate::plan::effect::{Attachment, Effect, Fault, FaultClass, Outcome, Owner};
 use crate::plan::intent::{FINALIZER, INTENT_ANNOTATION, has_finalizer};
 use crate::plan::lease::Term;
 use crate::plan::naming::ClusterId;
 use crate::plan::secret::{SecretFacts, SecretView};
 use crate::plan::view::{AccountView, RoleHint, SecretHint, View};
+
+/// A key that somebody else made.
+pub(super) const FOREIGN: &str = "AKIAFOREIGN";
 
 /// A stored Secret.
 #[derive(Clone, Debug)]
@@ -29,6 +33,8 @@ pub(super) struct StoredSecret {
 #[derive(Clone, Debug, Default)]
 pub(super) struct User {
     pub ours: bool,
+    /// It was there before, and stays.
+    pub stays: bool,
     pub on_it: BTreeSet<Attachment>,
 }
 
@@ -105,6 +111,8 @@ impl World {
             "amend_secret",
             "restart_workload",
             "delete_request",
+            "claim",
+            "unclaim",
             "delete_secret",
             "release",
             "report",
@@ -163,7 +171,31 @@ impl World {
                 .and_then(|r| r.spec.revoke_before.as_ref().map(|t| t.0)),
             leaving: self.role.is_none(),
             account_leaving: false,
+            rotation_period: self.role.as_ref().and_then(|r| rotation_period(r)),
+            rival: None,
         }
+    }
+
+    /// A user that is to be adopted, with a key of somebody else.
+    pub fn with_static_user(mut self, period: &str) -> Self {
+        let mut role = AwsRole::clone(self.role.as_ref().unwrap());
+        role.spec.iam_user = None;
+        role.spec.static_user = Some(StaticUser {
+            user_name: "legacy".into(),
+            rotation_period: Some(period.into()),
+        });
+        self.role = Some(Arc::new(role));
+        self.user = Some(User {
+            stays: true,
+            ..User::default()
+        });
+        self
+    }
+
+    /// Somebody else makes a key.
+    pub fn foreign_key(&mut self) {
+        let user = self.user.as_mut().unwrap();
+        user.on_it.insert(Attachment::Key(FOREIGN.into()));
     }
 
     pub fn bump(&mut self) {
@@ -199,6 +231,8 @@ impl World {
                 self.rolled.push((workload.name.clone(), key.clone()));
                 Ok(Outcome::Done)
             }
+            Effect::Claim(holder) => self.claim(Some(holder)),
+            Effect::Unclaim => self.claim(None),
             Effect::DeleteRequest => {
                 self.request = None;
                 Ok(Outcome::Done)
@@ -251,6 +285,14 @@ impl World {
         Ok(Outcome::Request(Arc::new(stored)))
     }
 
+    fn claim(&mut self, holder: Option<&Holder>) -> Result<Outcome, FaultClass> {
+        let mut role = AwsRole::clone(self.role.as_ref().ok_or(FaultClass::NotFound)?);
+        role.status.get_or_insert_default().holder = holder.cloned();
+        let role = Arc::new(role);
+        self.role = Some(role.clone());
+        Ok(Outcome::Role(role))
+    }
+
     fn publish(&mut self, term: Term, view: &View) -> Result<Outcome, FaultClass> {
         match (&self.secret, &view.secret) {
             (None, SecretView::Ours(_)) => return Err(FaultClass::NotFound),
@@ -276,6 +318,14 @@ impl World {
     }
 
     fn aws(&mut self, effect: &Effect, view: &View) -> Result<Outcome, FaultClass> {
+        if let Effect::FindUser(_) = effect {
+            let stays = self.user.as_ref().is_some_and(|u| u.stays);
+            return Ok(Outcome::Adoptee(if stays {
+                Adoptee::Found("/".into())
+            } else {
+                Adoptee::Missing
+            }));
+        }
         assert!(view.intent().is_some(), "{effect:?} without an intent");
         if let (Effect::CreateUser, Some(_)) = (effect, &self.user) {
             return Err(FaultClass::AlreadyExists);
@@ -314,7 +364,19 @@ impl World {
         }
         let two_keys = self.keys().len() >= 2;
         let user = self.user.as_mut().ok_or(FaultClass::NotFound)?;
-        assert!(user.ours, "{effect:?} on a user that is not ours");
+        assert!(
+            user.ours || user.stays,
+            "{effect:?} on a user that is not ours"
+        );
+        if user.stays {
+            let foreign = Attachment::Key(FOREIGN.into());
+            let may = match effect {
+                Effect::CreateKey => true,
+                Effect::Clear(key) => *key != foreign,
+                _ => false,
+            };
+            assert!(may, "{effect:?} on a user that stays");
+        }
         match effect {
             Effect::Grant(permission) => {
                 user.on_it.insert(permission.into());

@@ -1,0 +1,155 @@
+//! Static users: adopted, held by one, rotated, given back as they were.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+
+use super::leases::{rotating_world, status};
+use super::operator::Operator;
+use super::world;
+use super::world::{FOREIGN, World};
+use crate::api::{AwsRole, Holder, Phase};
+use crate::plan::effect::Attachment;
+
+fn run(operator: &mut Operator, world: &mut World, minutes: i64) {
+    let end = world.now + SignedDuration::from_mins(minutes);
+    operator.run_until(world, end);
+    world.now = world.now.max(end);
+}
+
+fn holder(world: &World) -> Option<Holder> {
+    let status = world.role.as_ref().unwrap().status.clone();
+    status.unwrap_or_default().holder
+}
+
+#[test]
+fn a_user_is_claimed_before_its_key_is_made_and_given_back_after() {
+    let mut world = world().with_static_user("24h");
+    world.foreign_key();
+    let mut operator = Operator::new();
+    run(&mut operator, &mut world, 10);
+    assert_eq!(
+        world.applied,
+        [
+            "find_user",
+            "begin",
+            "check_secret",
+            "list_keys",
+            "claim",
+            "create_key",
+            "prove_key",
+            "publish_secret",
+            "report"
+        ]
+    );
+    assert_eq!(holder(&world).unwrap().foreign_keys, [FOREIGN]);
+    let credential = status(&world).credential.unwrap();
+    assert_eq!(credential.type_, "staticUser");
+    assert_eq!(
+        credential.arn.as_deref(),
+        Some("arn:aws:iam::123456789012:user/legacy")
+    );
+    world.applied.clear();
+    world.delete_request();
+    run(&mut operator, &mut world, 10);
+    assert_eq!(
+        world.applied,
+        ["clear", "delete_secret", "unclaim", "release"]
+    );
+    assert_eq!(world.keys(), [FOREIGN]);
+    assert_eq!(holder(&world), None);
+}
+
+#[test]
+fn its_key_rotates_on_the_period_though_the_lease_is_to_be_revoked() {
+    let mut world = world().with_static_user("20m");
+    let mut operator = Operator::new();
+    run(&mut operator, &mut world, 10);
+    let end = status(&world).lease.unwrap().expires_at;
+    run(&mut operator, &mut world, 12);
+    let now = status(&world);
+    assert_eq!(
+        now.lease.unwrap().expires_at,
+        end,
+        "the lease keeps its end"
+    );
+    assert_eq!(now.previous.unwrap().access_key_id, "AKIA1");
+    assert_eq!(now.credential.unwrap().access_key_id, "AKIA2");
+    run(&mut operator, &mut world, 8);
+    assert_eq!(world.keys(), ["AKIA2"]);
+    run(&mut operator, &mut world, 40);
+    assert_eq!(status(&world).phase, Some(Phase::Expired));
+    assert!(world.keys().is_empty());
+    assert_eq!(holder(&world), None);
+}
+
+#[test]
+fn two_keys_of_others_leave_no_room() {
+    let mut world = world().with_static_user("24h");
+    world.foreign_key();
+    let user = world.user.as_mut().unwrap();
+    user.on_it.insert(Attachment::Key("AKIAFOREIGN2".into()));
+    let mut operator = Operator::new();
+    run(&mut operator, &mut world, 5);
+    let status = status(&world);
+    assert_eq!(status.phase, Some(Phase::Failed));
+    let told = format!("{:?}", status.conditions);
+    assert!(told.contains("AKIAFOREIGN and AKIAFOREIGN2"), "{told}");
+    assert_eq!(world.keys().len(), 2);
+    assert_eq!(holder(&world), None);
+}
+
+#[test]
+fn without_room_for_an_overlap_the_key_works_on_to_the_end_of_its_lease() {
+    let mut world = rotating_world().with_static_user("24h");
+    world.foreign_key();
+    let mut operator = Operator::new();
+    run(&mut operator, &mut world, 55);
+    let now = status(&world);
+    assert_eq!(now.credential.unwrap().access_key_id, "AKIA1");
+    assert!(world.keys().contains(&"AKIA1".to_owned()));
+    run(&mut operator, &mut world, 10);
+    let now = status(&world);
+    assert_eq!(now.phase, Some(Phase::Ready), "another follows at the end");
+    assert_eq!(now.credential.unwrap().access_key_id, "AKIA2");
+    assert_eq!(world.keys(), ["AKIA2", FOREIGN]);
+}
+
+#[test]
+fn keys_of_a_holder_that_vanished_go_before_the_next_one_begins() {
+    let mut world = world().with_static_user("24h");
+    world.foreign_key();
+    let user = world.user.as_mut().unwrap();
+    user.on_it.insert(Attachment::Key("AKIALEFT".into()));
+    let mut role = AwsRole::clone(world.role.as_ref().unwrap());
+    role.status.get_or_insert_default().holder = Some(Holder {
+        uid: "somebody".into(),
+        user_name: "legacy".into(),
+        account_id: "123456789012".into(),
+        foreign_keys: vec![FOREIGN.into()],
+        ..Holder::default()
+    });
+    world.role = Some(Arc::new(role));
+    run(&mut Operator::new(), &mut world, 5);
+    assert_eq!(world.keys(), ["AKIA1", FOREIGN]);
+    assert_eq!(holder(&world).unwrap().uid, "request-uid");
+}
+
+#[test]
+fn a_forged_intent_reaches_no_user_that_the_request_does_not_hold() {
+    let mut world = world().with_static_user("24h");
+    world.foreign_key();
+    run(&mut Operator::new(), &mut world, 1);
+    // The same annotation on a request that never claimed the user.
+    let request = world.request.as_mut().unwrap();
+    request.status = None;
+    let mut role = AwsRole::clone(world.role.as_ref().unwrap());
+    role.status = None;
+    world.role = Some(Arc::new(role));
+    world.secret = None;
+    let keys = world.keys();
+    world.delete_request();
+    run(&mut Operator::new(), &mut world, 5);
+    assert!(world.request.is_none());
+    assert_eq!(world.keys(), keys);
+}
