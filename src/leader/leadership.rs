@@ -39,7 +39,7 @@ impl Leadership {
     }
 
     /// Not yet.
-    pub(super) fn sought() -> Self {
+    pub(crate) fn sought() -> Self {
         Self {
             until: Some(Arc::default()),
         }

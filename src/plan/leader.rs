@@ -14,9 +14,10 @@ use std::time::Duration;
 /// How long the Lease is good for without renewal (client-go's default).
 pub const LEASE_DURATION: Duration = Duration::from_secs(15);
 /// How long after the last renewal was sent its sender still leads (client-go's
-/// default). Five seconds are left for calls under way: as long as anything
-/// that is begun in that time is waited for by a successor, see
-/// [`SETTLE`](super::work::SETTLE).
+/// default). A call that it sends last ends
+/// [`CALL_TIMEOUT`](crate::aws::CALL_TIMEOUT) later at the latest, which is
+/// before a successor believes what IAM lists:
+/// [`SETTLE`](super::work::SETTLE) after it began.
 pub const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 /// Pause between renewals, and between looks of who waits (client-go's default).
 pub const RETRY: Duration = Duration::from_secs(2);
@@ -256,6 +257,15 @@ mod tests {
         assert_eq!(b.next(at(20)), Move::Renew);
         b.wrote(record("9", "b"), at(20));
         assert_eq!(b.leads_until(), Some(at(30)));
+    }
+
+    /// What an old leader sent last has been answered, or given up, before a
+    /// successor believes a list of IAM's.
+    #[test]
+    fn the_last_call_of_the_old_is_in_the_first_list_of_the_new() {
+        let last = RENEW_DEADLINE + crate::aws::CALL_TIMEOUT;
+        let settle = Duration::try_from(crate::plan::work::SETTLE).unwrap();
+        assert!(last <= LEASE_DURATION + settle);
     }
 
     /// A holder renews for the last time at 0. However late its answers were, it
