@@ -12,6 +12,7 @@ pub mod cli;
 pub mod controller;
 pub mod health;
 pub mod key_material;
+pub mod leader;
 pub mod metrics;
 pub mod observe;
 pub mod plan;

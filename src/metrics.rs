@@ -8,6 +8,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -50,6 +51,7 @@ pub struct Metrics {
     reconciles: Family<ReconcileLabels, Counter>,
     transitions: Family<ReasonLabels, Counter>,
     issue_duration: Histogram,
+    leader: Gauge,
 }
 
 impl Default for Metrics {
@@ -79,12 +81,19 @@ impl Default for Metrics {
             "From the creation of a request to its Secret, in seconds; creation is known to the second",
             issue_duration.clone(),
         );
+        let leader = Gauge::default();
+        registry.register(
+            "leader",
+            "1 while this instance leads; with leader election off it always does",
+            leader.clone(),
+        );
         Self {
             registry: Arc::new(registry),
             calls,
             reconciles,
             transitions,
             issue_duration,
+            leader,
         }
     }
 }
@@ -116,6 +125,11 @@ impl Metrics {
     /// Notes how long it took from a request to its Secret.
     pub fn issued_after(&self, duration: Duration) {
         self.issue_duration.observe(duration.as_secs_f64());
+    }
+
+    /// Notes whether this instance leads.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
     }
 
     /// The text that `/metrics` answers.

@@ -5,22 +5,35 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::plan::effect::{Fault, FaultClass};
 
 /// How long one call may take before its answer counts as lost.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Makes calls: bounded in time, counted by outcome, errors classified.
+/// Makes calls: bounded in time, counted by outcome, errors classified; and
+/// none once this instance does not lead.
 #[derive(Clone)]
 pub struct KubeCalls {
     metrics: Metrics,
+    leadership: Leadership,
 }
 
 impl KubeCalls {
     /// Calls that count into these metrics.
+    ///
+    /// They are made whoever leads: for what a standby has to know.
     pub fn new(metrics: Metrics) -> Self {
-        Self { metrics }
+        Self {
+            metrics,
+            leadership: Leadership::alone(),
+        }
+    }
+
+    /// The same, made only while this instance leads.
+    pub fn while_leading(self, leadership: Leadership) -> Self {
+        Self { leadership, ..self }
     }
 
     /// Makes one call.
@@ -32,12 +45,30 @@ impl KubeCalls {
         operation: &'static str,
         call: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, Fault> {
-        let result = match timeout(CALL_TIMEOUT, call).await {
-            Ok(result) => result.map_err(fault),
-            Err(_) => Err(Fault {
-                class: FaultClass::NoAnswer,
-                message: format!("no answer within {} s", CALL_TIMEOUT.as_secs()),
-            }),
+        self.make_within(CALL_TIMEOUT, operation, call).await
+    }
+
+    /// Makes one call that may take that long.
+    ///
+    /// # Errors
+    /// The classified fault.
+    pub async fn make_within<T>(
+        &self,
+        limit: Duration,
+        operation: &'static str,
+        call: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, Fault> {
+        let result = match self.leadership.check() {
+            Ok(()) => timeout(limit, call).await.map_or_else(
+                |_| {
+                    Err(Fault {
+                        class: FaultClass::NoAnswer,
+                        message: format!("no answer within {limit:?}"),
+                    })
+                },
+                |result| result.map_err(fault),
+            ),
+            Err(not_leading) => Err(not_leading.fault()),
         };
         let outcome = result.as_ref().map_or_else(|f| f.class.as_str(), |_| "ok");
         self.metrics.call("kubernetes", operation, outcome);

@@ -2,7 +2,8 @@
 
 use std::error::Error;
 use std::future::Future;
-use std::time::Duration;
+use std::pin::pin;
+use std::time::{Duration, Instant};
 
 use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
 use tokio::time::timeout;
@@ -14,6 +15,12 @@ use crate::plan::effect::{Fault, FaultClass};
 /// How long one call may take. IAM's writes take tens to hundreds of
 /// milliseconds; past this the answer counts as lost.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// By how much a call may outlast [`CALL_TIMEOUT`] before the process, and not
+/// the call, is taken to have been stopped.
+const STOPPED: Duration = Duration::from_secs(1);
+/// How long a process that was stopped reads what has arrived meanwhile.
+const CATCH_UP: Duration = Duration::from_secs(2);
 
 /// Makes calls: bounded in time, counted by outcome, errors classified.
 #[derive(Clone)]
@@ -63,9 +70,9 @@ impl Calls {
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
         R: std::fmt::Debug + Send + Sync + 'static,
     {
-        let result = match timeout(CALL_TIMEOUT, call).await {
-            Ok(result) => result.map_err(fault),
-            Err(_) => Err(Fault {
+        let result = match in_time(call).await {
+            Some(result) => result.map_err(fault),
+            None => Err(Fault {
                 class: FaultClass::NoAnswer,
                 message: format!("no answer within {} s", CALL_TIMEOUT.as_secs()),
             }),
@@ -74,5 +81,21 @@ impl Calls {
         self.metrics.call(service, operation, outcome);
         tracing::debug!(service, operation, outcome, "AWS call");
         result
+    }
+}
+
+/// The call's answer, if it comes in time. A process that was stopped, or whose
+/// machine was, wakes with its timers run out and its answers unread; the id of
+/// a key may be among them, so they are read before they count as lost.
+async fn in_time<T>(call: impl Future<Output = T>) -> Option<T> {
+    let mut call = pin!(call);
+    let begun = Instant::now();
+    if let Ok(answer) = timeout(CALL_TIMEOUT, call.as_mut()).await {
+        return Some(answer);
+    }
+    let was_stopped = begun.elapsed() > CALL_TIMEOUT + STOPPED;
+    match was_stopped {
+        true => timeout(CATCH_UP, call).await.ok(),
+        false => None,
     }
 }

@@ -4,6 +4,7 @@ use std::error::Error;
 
 use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
 
+use crate::leader::NotLeading;
 use crate::plan::effect::{Fault, FaultClass};
 
 /// Classifies an SDK error. The message is the service's own sentence, or the
@@ -14,6 +15,9 @@ where
     R: std::fmt::Debug + Send + Sync + 'static,
 {
     let SdkError::ServiceError(service) = &error else {
+        if let Some(why) = not_leading(&error) {
+            return why.fault();
+        }
         return Fault {
             class: unanswered(&error),
             message: innermost(&error),
@@ -77,6 +81,18 @@ fn class(code: &str) -> FaultClass {
         | "UnknownError" => FaultClass::Unavailable,
         _ => FaultClass::Refused,
     }
+}
+
+/// The gate's refusal, if that is what ended the call.
+fn not_leading(error: &(dyn Error + 'static)) -> Option<NotLeading> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(why) = error.downcast_ref::<NotLeading>() {
+            return Some(*why);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 fn innermost(error: &(dyn Error + 'static)) -> String {

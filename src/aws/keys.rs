@@ -40,6 +40,21 @@ impl Session {
         }
     }
 
+    /// `DeleteAccessKey` for a key of ours that nobody was given, whoever leads:
+    /// the one change that is right even for an instance that leads no more,
+    /// because only it knows the key's secret, and forgets it.
+    ///
+    /// # Errors
+    /// The classified fault. "Not found" is none: somebody was faster.
+    pub async fn take_back_key(&self, user: &str, id: &str) -> Result<(), Fault> {
+        let iam = aws_sdk_iam::Client::new(&self.config);
+        let call = iam.delete_access_key().user_name(user).access_key_id(id);
+        match self.calls.iam("DeleteAccessKey", call.send()).await {
+            Err(fault) if fault.class != FaultClass::NotFound => Err(fault),
+            _ => Ok(()),
+        }
+    }
+
     /// `GetCallerIdentity` with the key itself: `true` once AWS knows it as
     /// that user's. "Unknown key" is the answer to wait out, not a failure.
     pub async fn prove_key(&self, key: &KeyMaterial, user_arn: &str) -> Result<bool, Fault> {

@@ -3,6 +3,7 @@
 
 mod call;
 mod error;
+mod gate;
 mod inventory;
 mod keys;
 mod registry;

@@ -9,8 +9,10 @@ use aws_sdk_sts::config::SharedHttpClient;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 
 use super::call::Calls;
+use super::gate::Gate;
 use crate::api::AssumeRole;
 use crate::key_material::KeyMaterial;
+use crate::leader::Leadership;
 use crate::plan::account::{DEFAULT_REGION, SignIn};
 use crate::plan::admission::AccountFacts;
 
@@ -27,6 +29,7 @@ pub enum Credentials {
 pub struct Signer {
     http: SharedHttpClient,
     calls: Calls,
+    leadership: Leadership,
 }
 
 /// A signed-in account: who we are there, and clients that act as that.
@@ -37,21 +40,28 @@ pub struct Session {
     pub(super) iam: aws_sdk_iam::Client,
     pub(super) config: SdkConfig,
     pub(super) calls: Calls,
+    leadership: Leadership,
 }
 
 /// Clients that are not yet known to work.
 pub struct Candidate {
     config: SdkConfig,
     calls: Calls,
+    leadership: Leadership,
 }
 
 impl Signer {
-    /// A signer whose calls count into these.
-    pub fn new(calls: Calls) -> Self {
+    /// A signer whose calls count into these, and whose sessions change nothing
+    /// but while this instance leads.
+    pub fn new(calls: Calls, leadership: Leadership) -> Self {
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
             .build_https();
-        Self { http, calls }
+        Self {
+            http,
+            calls,
+            leadership,
+        }
     }
 
     /// Prepares clients for these credentials. The region is the given one,
@@ -85,8 +95,11 @@ impl Signer {
         for role in chain {
             config = assume(&config, role).await;
         }
-        let calls = self.calls.clone();
-        Candidate { config, calls }
+        Candidate {
+            config,
+            calls: self.calls.clone(),
+            leadership: self.leadership.clone(),
+        }
     }
 }
 
@@ -120,12 +133,24 @@ impl Candidate {
 
     /// The session, now that it is known whose it is.
     pub fn session(&self, facts: AccountFacts) -> Session {
+        let gate = Gate::new(self.leadership.clone());
+        let iam = aws_sdk_iam::config::Builder::from(&self.config).interceptor(gate);
         Session {
             facts,
-            iam: aws_sdk_iam::Client::new(&self.config),
+            iam: aws_sdk_iam::Client::from_conf(iam.build()),
             config: self.config.clone(),
             calls: self.calls.clone(),
+            leadership: self.leadership.clone(),
         }
+    }
+}
+
+impl Session {
+    /// A client for the STS calls that hand out credentials.
+    pub(super) fn sts(&self) -> aws_sdk_sts::Client {
+        let gate = Gate::new(self.leadership.clone());
+        let config = aws_sdk_sts::config::Builder::from(&self.config).interceptor(gate);
+        aws_sdk_sts::Client::from_conf(config.build())
     }
 }
 

@@ -8,10 +8,12 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
 
+use super::shutdown;
 use crate::act::{Announcer, Hands, KubeCalls};
 use crate::aws::{Accounts, Calls, Signer};
 use crate::controller::{Context, Controllers, Desk, Ledger, Notices, SecretIndex};
 use crate::health::{self, Readiness};
+use crate::leader::{Elector, Leadership};
 use crate::metrics::Metrics;
 use crate::plan::naming::ClusterId;
 use crate::telemetry::{self, LogFormat};
@@ -38,9 +40,20 @@ pub(super) struct Args {
     #[arg(long, env = "KEYLEASE_LOG_FORMAT", value_enum, default_value = "text")]
     log_format: LogFormat,
 
-    /// Name of this instance in events.
+    /// Name of this instance in events and in the Lease.
     #[arg(long, env = "POD_NAME", default_value = "keylease")]
     instance: String,
+
+    /// Work only while holding the Lease keylease in the operator's own
+    /// namespace. Turn it off only where no second instance can ever run.
+    #[arg(
+        long,
+        env = "KEYLEASE_LEADER_ELECT",
+        default_value_t = true,
+        action = clap::ArgAction::Set,
+        value_name = "true|false"
+    )]
+    leader_elect: bool,
 }
 
 pub(super) fn run(args: Args) -> Result<(), String> {
@@ -58,9 +71,10 @@ async fn serve(args: Args) -> Result<(), String> {
         log,
         log_format,
         instance,
+        leader_elect,
     } = args;
     telemetry::init(&log, log_format)?;
-    let stop = stop_on_signal()?;
+    let stop = shutdown::on_signal()?;
     let metrics = Metrics::default();
     let readiness = Readiness::default();
     readiness.expect("API server");
@@ -85,6 +99,22 @@ async fn serve(args: Args) -> Result<(), String> {
         "keylease starts"
     );
 
+    let lost = CancellationToken::new();
+    let (leadership, tenure) = if leader_elect {
+        let mut elector = Elector::new(client.clone(), &namespace, &instance, metrics.clone());
+        if !elector.win(&readiness, &stop).await {
+            tracing::info!("keylease stopped; it did not lead");
+            return Ok(());
+        }
+        (elector.leadership(), Some(elector.keep(lost.clone())))
+    } else {
+        tracing::warn!("leader election is off: no second instance may run");
+        metrics.leads(true);
+        (Leadership::alone(), None)
+    };
+    let calls = calls.while_leading(leadership.clone());
+    let hand_over = shutdown::watch(stop.clone(), lost.clone());
+
     let controllers = Controllers::new(&client, &readiness);
     let (notices, noticed) = Notices::channel();
     let announcer = Announcer::new(client.clone(), calls.clone(), instance);
@@ -98,7 +128,7 @@ async fn serve(args: Args) -> Result<(), String> {
         cluster,
         namespace,
         accounts: Accounts::default(),
-        signer: Signer::new(Calls::new(metrics.clone())),
+        signer: Signer::new(Calls::new(metrics.clone()), leadership),
         desk: Desk::default(),
         ledger: Ledger::default(),
         secrets: SecretIndex::default(),
@@ -106,12 +136,18 @@ async fn serve(args: Args) -> Result<(), String> {
         metrics,
         notices,
         requests: controllers.requests(),
+        hand_over: hand_over.clone(),
     };
-    controllers
-        .run(Arc::new(context), noticed, readiness, stop)
-        .await;
-    tracing::info!("keylease stopped");
+    let work = controllers.run(Arc::new(context), noticed, readiness, stop);
+    shutdown::bounded(work, &hand_over).await;
+    if let Some(tenure) = tenure {
+        tenure.resign().await;
+    }
     health.abort();
+    if lost.is_cancelled() {
+        return Err("leadership was lost; the next start stands by".to_owned());
+    }
+    tracing::info!("keylease stopped");
     Ok(())
 }
 
@@ -142,24 +178,4 @@ async fn cluster_id(
             () = stop.cancelled() => return None,
         }
     }
-}
-
-/// One signal for the whole process: SIGTERM from Kubernetes, SIGINT from a
-/// terminal.
-fn stop_on_signal() -> Result<CancellationToken, String> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| signal(kind).map_err(|e| format!("cannot listen for signals: {e}"));
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let stop = CancellationToken::new();
-    let token = stop.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping: what is under way finishes its step");
-        token.cancel();
-    });
-    Ok(stop)
 }

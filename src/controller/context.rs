@@ -3,6 +3,7 @@
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use kube::Client;
 use kube::runtime::reflector::{ObjectRef, Store};
+use tokio_util::sync::CancellationToken;
 
 use super::desk::Desk;
 use super::ledger::Ledger;
@@ -41,6 +42,9 @@ pub struct Context {
     pub notices: Notices,
     /// Requests, to count them.
     pub requests: Store<AwsCredentialRequest>,
+    /// Cancelled when what is under way is left to the next leader: no further
+    /// step is taken then.
+    pub hand_over: CancellationToken,
 }
 
 /// What the controllers tell each other.

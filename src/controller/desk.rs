@@ -35,6 +35,12 @@ impl Desk {
         })
     }
 
+    /// Whether a key lies in the folder of a request.
+    pub fn holds_key(&self, uid: &str) -> bool {
+        let folders = self.folders.lock();
+        folders.get(uid).is_some_and(|folder| folder.key.is_some())
+    }
+
     /// Puts a folder back for later.
     pub fn put(&self, uid: &str, folder: Folder) {
         self.folders.lock().insert(uid.to_owned(), folder);

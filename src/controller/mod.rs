@@ -2,6 +2,7 @@
 //! the decisions are in `plan`.
 
 mod account;
+mod closing;
 mod context;
 mod desk;
 mod hold;
@@ -81,7 +82,8 @@ impl Controllers {
         self.requests.store()
     }
 
-    /// Runs until told to stop, then lets what is under way finish its step.
+    /// Runs until told to stop; then nothing new is taken up, and what is under
+    /// way is finished, or left to the next leader.
     pub async fn run(
         self,
         ctx: Arc<Context>,
@@ -106,9 +108,16 @@ impl Controllers {
             readiness.clone(),
             stop.clone(),
         );
-        let requests = run_requests(self.requests, ctx, concerned, readiness, stop.clone());
+        let requests = run_requests(
+            self.requests,
+            ctx.clone(),
+            concerned,
+            readiness,
+            stop.clone(),
+        );
         let sign_in = stop.run_until_cancelled(sign_in);
         futures::join!(accounts, roles, requests, sign_in);
+        closing::finish(&ctx, REQUEST_CONCURRENCY).await;
     }
 }
 

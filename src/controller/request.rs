@@ -14,7 +14,7 @@ use super::ledger;
 use crate::api::{AwsCredentialRequest, AwsRole, Phase};
 use crate::observe;
 use crate::plan::admission::NamespaceView;
-use crate::plan::effect::{Effect, Fault, FaultClass, Outcome};
+use crate::plan::effect::{Attachment, Effect, Fault, FaultClass, Outcome};
 use crate::plan::intent::has_finalizer;
 use crate::plan::secret::SecretView;
 use crate::plan::view::{AccountView, HolderView, RoleHint, RoleView, Seen, Usage, View};
@@ -37,6 +37,13 @@ pub async fn reconcile(
     request: Arc<AwsCredentialRequest>,
     ctx: Arc<Context>,
 ) -> Result<Action, Infallible> {
+    let pause = advance(request, &ctx).await;
+    Ok(pause.map_or_else(Action::await_change, Action::requeue))
+}
+
+/// The same; the pause after which to come back, or `None` where only a change
+/// matters.
+pub(super) async fn advance(request: Arc<AwsCredentialRequest>, ctx: &Context) -> Option<Duration> {
     let uid = request.uid_str().to_owned();
     let Folder { work, mut key } = ctx.desk.take(&uid, Timestamp::now());
     let mut view = View {
@@ -54,9 +61,12 @@ pub async fn reconcile(
         usage: Usage::default(),
         work,
     };
-    view.role_hint = role_hint(&view, &ctx);
+    view.role_hint = role_hint(&view, ctx);
     let new_place = ctx.ledger.note(&view.request);
-    let action = run(&mut view, &mut key, &ctx).await;
+    let pause = run(&mut view, &mut key, ctx).await;
+    if ctx.hand_over.is_cancelled() {
+        take_back_key(&mut view, ctx).await;
+    }
     let role = view.request.spec.role_ref.name.clone();
     let counted = if view.gone {
         ctx.ledger
@@ -79,15 +89,19 @@ pub async fn reconcile(
         let work = view.work;
         ctx.desk.put(&uid, Folder { work, key });
     }
-    Ok(action)
+    pause
 }
 
 async fn run(
     view: &mut View,
     key: &mut Option<crate::key_material::KeyMaterial>,
     ctx: &Context,
-) -> Action {
+) -> Option<Duration> {
     for _ in 0..MAX_STEPS {
+        if ctx.hand_over.is_cancelled() {
+            ctx.metrics.reconcile("request", "handed_over");
+            return None;
+        }
         if let Some((name, id)) = view.account_wanted() {
             view.account = ctx.accounts.view(&name, id.as_deref());
         }
@@ -107,15 +121,15 @@ async fn run(
             }
             Step::Wait(until) => {
                 ctx.metrics.reconcile("request", "ok");
-                return Action::requeue(until_then(until));
+                return Some(until_then(until));
             }
             Step::Rest => {
                 ctx.metrics.reconcile("request", "ok");
-                return Action::await_change();
+                return None;
             }
         };
         if let Err(fault) = progress {
-            return stalled(view, &fault, ctx);
+            return Some(stalled(view, &fault, ctx));
         }
     }
     tracing::error!(
@@ -124,7 +138,7 @@ async fn run(
         "no end after {MAX_STEPS} steps; pausing"
     );
     ctx.metrics.reconcile("request", "circle");
-    Action::requeue(CIRCLE_PAUSE)
+    Some(CIRCLE_PAUSE)
 }
 
 async fn perform(
@@ -142,6 +156,38 @@ async fn perform(
     note(effect, &outcome, view, &account, ctx);
     view.record(effect, outcome, Timestamp::now())
         .map_err(|stall| stall.0)
+}
+
+/// Deletes a key that nobody was given and that ends with this process. The
+/// next leader finds the user without it and goes on from there.
+async fn take_back_key(view: &mut View, ctx: &Context) {
+    let Some((user, key)) = view.key_to_take_back() else {
+        return;
+    };
+    let (account, id) = view.account_wanted().unwrap_or_default();
+    let taken_back = match ctx.accounts.session(&account, id.as_deref()) {
+        Some(session) => session.take_back_key(&user, &key).await,
+        None => Err(Fault {
+            class: FaultClass::Unavailable,
+            message: "the account is not signed in any more".to_owned(),
+        }),
+    };
+    let namespace = view.request.namespace_name();
+    let request = view.request.name_any();
+    match &taken_back {
+        Ok(()) => tracing::info!(namespace, request, key, "took a new key back"),
+        Err(fault) => {
+            let error = &fault.message;
+            tracing::warn!(namespace, request, key, error, "a new key is left behind");
+        }
+    }
+    let outcome = taken_back.map_or_else(Outcome::Failed, |()| Outcome::Done);
+    // Nothing more is decided in this process: a failure has been told.
+    let _ = view.record(
+        &Effect::Clear(Attachment::Key(key)),
+        outcome,
+        Timestamp::now(),
+    );
 }
 
 /// Tells log, metrics and neighbours what happened.
@@ -218,7 +264,7 @@ pub(super) fn rival(role: &AwsRole, ctx: &Context) -> Option<String> {
 }
 
 /// The API server does not serve: keep everything as it is and come back.
-fn stalled(view: &View, fault: &Fault, ctx: &Context) -> Action {
+fn stalled(view: &View, fault: &Fault, ctx: &Context) -> Duration {
     let pause = backoff::pause(view.work.stalls, view.request.uid_str());
     tracing::warn!(
         namespace = view.request.namespace_name(),
@@ -229,7 +275,7 @@ fn stalled(view: &View, fault: &Fault, ctx: &Context) -> Action {
         "the API server did not serve a call; trying again later"
     );
     ctx.metrics.reconcile("request", "stalled");
-    Action::requeue(Duration::try_from(pause).unwrap_or_default())
+    Duration::try_from(pause).unwrap_or_default()
 }
 
 fn until_then(until: Timestamp) -> Duration {

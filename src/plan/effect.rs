@@ -215,6 +215,8 @@ pub enum FaultClass {
     BadCredentials,
     /// The other side refuses the content.
     Refused,
+    /// This instance does not lead any more; not sent.
+    NotLeading,
 }
 
 impl FaultClass {
@@ -222,7 +224,7 @@ impl FaultClass {
     pub fn may_pass(self) -> bool {
         matches!(
             self,
-            Self::NoAnswer | Self::Unavailable | Self::Throttled | Self::Stale
+            Self::NoAnswer | Self::Unavailable | Self::Throttled | Self::Stale | Self::NotLeading
         )
     }
 
@@ -240,6 +242,7 @@ impl FaultClass {
             Self::AccessDenied => "access_denied",
             Self::BadCredentials => "bad_credentials",
             Self::Refused => "refused",
+            Self::NotLeading => "not_leading",
         }
     }
 }

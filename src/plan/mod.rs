@@ -11,6 +11,7 @@ mod ending;
 mod faults;
 pub mod intent;
 mod issue;
+pub mod leader;
 pub mod lease;
 mod live;
 pub mod naming;

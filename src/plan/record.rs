@@ -90,6 +90,7 @@ impl View {
     }
 
     fn record_success(&mut self, effect: &Effect, outcome: Outcome, now: Timestamp) {
+        self.record_offer(effect, None);
         if effect.on_kubernetes() {
             self.work.stalls = 0;
         }
@@ -206,6 +207,7 @@ impl View {
                     since: now,
                     expires: None,
                     proven: false,
+                    offered: false,
                     tries: 0,
                     next_proof: now,
                 });
@@ -217,6 +219,7 @@ impl View {
                     since: now,
                     expires: Some(expires),
                     proven: true,
+                    offered: false,
                     tries: 0,
                     next_proof: now,
                 });
@@ -276,7 +279,27 @@ impl View {
         }
     }
 
+    /// A key that was sent to the API server counts as delivered, unless the
+    /// answer leaves no doubt.
+    fn record_offer(&mut self, effect: &Effect, failed: Option<FaultClass>) {
+        let refused = matches!(
+            failed,
+            Some(
+                FaultClass::Stale
+                    | FaultClass::AlreadyExists
+                    | FaultClass::Throttled
+                    | FaultClass::NotLeading
+            )
+        );
+        if let (Effect::PublishSecret(_), false, Some(held)) =
+            (effect, refused, &mut self.work.held)
+        {
+            held.offered = true;
+        }
+    }
+
     fn record_fault(&mut self, effect: &Effect, fault: Fault, now: Timestamp) -> Result<(), Stall> {
+        self.record_offer(effect, Some(fault.class));
         let work = &mut self.work;
         match (effect, fault.class) {
             // The object changed under us: look again, decide again.

@@ -183,6 +183,16 @@ impl View {
         (shown != Some(held.id.as_str())).then_some(held)
     }
 
+    /// A key in hand that nobody was given, and the user that it is on: what a
+    /// process that ends has to delete, because its secret ends with it.
+    /// Sessions are not among them; they cannot be deleted.
+    pub fn key_to_take_back(&self) -> Option<(String, String)> {
+        let held = self.in_hand()?;
+        let nobodys = !held.offered && held.expires.is_none();
+        let user = self.intent()?.user_name;
+        nobodys.then(|| (user, held.id.clone()))
+    }
+
     /// The key before the present one, while it lives on.
     pub fn previous(&self) -> Option<&PreviousKey> {
         self.request.status.as_ref()?.previous.as_ref()

@@ -110,6 +110,9 @@ pub struct Held {
     pub expires: Option<Timestamp>,
     /// Whether AWS accepts it.
     pub proven: bool,
+    /// Whether a Secret may hold it: it was sent to the API server, and not
+    /// certainly refused.
+    pub offered: bool,
     /// How often it was tried.
     pub tries: u32,
     /// When to try it next.

@@ -14,6 +14,7 @@ mod faults;
 mod foreign_secrets;
 mod harness;
 mod issue;
+mod leadership;
 mod leases;
 mod moto;
 mod rbac;

@@ -32,7 +32,8 @@ async fn the_rights_that_are_shipped_are_enough() -> Story {
 
     let aws = FakeAws::start(FakeConfig::default())?;
     let bin = Path::new(KEYLEASE);
-    let mut operator = Operator::start(bin, &identity, &aws.endpoint(), &[], &[])?;
+    let elected = [("KEYLEASE_LEADER_ELECT", "true")];
+    let mut operator = Operator::start(bin, &identity, &aws.endpoint(), &elected, &[])?;
     let namespace = Namespace::create(client_of(cluster.kubeconfig()).await?, "rbac").await?;
     namespace.account("default", json!({})).await?;
     operator.wait_ready(SOON).await?;
@@ -101,6 +102,7 @@ async fn the_rights_that_are_shipped_are_enough() -> Story {
 
     let metrics = operator.metrics().await?;
     assert!(metrics.contains("create_event"), "{metrics}");
+    assert!(metrics.contains("keylease_leader 1"), "{metrics}");
     let denied: Vec<&str> = metrics
         .lines()
         .filter(|l| l.contains("kubernetes") && l.contains("access_denied"))
@@ -112,6 +114,9 @@ async fn the_rights_that_are_shipped_are_enough() -> Story {
     assert_eq!(alive.status, 200);
     operator.terminate()?;
     operator.wait_exit(Duration::from_secs(15)).await?;
+    let holder = ["get", "lease", "keylease", "-n", NAMESPACE, "-o"];
+    let holder = [&holder[..], &["jsonpath={.spec.holderIdentity}"]].concat();
+    assert_eq!(cluster.kubectl(&holder).await?, "", "not given up");
     Ok(())
 }
 

@@ -206,6 +206,32 @@ fn after_any_single_mishap_nothing_is_left_over() {
     assert!(runs > 300);
 }
 
+/// A process that hands over takes back the key in hand unless somebody may
+/// have it, also after an answer was lost; its successor finishes.
+#[test]
+fn after_a_hand_over_at_any_effect_nothing_is_left_over() {
+    let runs = play_all(|life| {
+        let whole = play(life, &[]);
+        let lost = (0..whole).map(|at| vec![(at, Mishap::LoseAnswer)]);
+        let mut runs = 0;
+        for mut mishaps in std::iter::once(Vec::new()).chain(lost) {
+            let effects = play(life, &mishaps);
+            let from = mishaps.first().map_or(0, |(at, _)| at + 1);
+            mishaps.push((0, Mishap::HandOver));
+            for at in from..effects {
+                if let Some((number, _)) = mishaps.last_mut() {
+                    *number = at;
+                }
+                play(life, &mishaps);
+                runs += 1;
+            }
+        }
+        runs
+    });
+    println!("{runs} runs with a hand-over");
+    assert!(runs > 500);
+}
+
 #[test]
 fn after_any_pair_of_mishaps_nothing_is_left_over() {
     let runs = play_all(|life| {

@@ -27,9 +27,13 @@ pub(crate) enum Mishap {
     LoseCall,
     /// The server says that it cannot serve now.
     Unavailable,
+    /// The process is told to hand over before it: it takes back the key that
+    /// nobody was given, and ends.
+    HandOver,
 }
 
 impl Mishap {
+    /// Those that come unasked.
     pub const ALL: [Self; 5] = [
         Self::DieBefore,
         Self::DieAfter,
@@ -138,6 +142,13 @@ impl Operator {
                     let outcome = match mishap {
                         None => world.apply(&effect, &view),
                         Some(Mishap::DieBefore) => {
+                            self.restart();
+                            return Some(world.now);
+                        }
+                        Some(Mishap::HandOver) => {
+                            if let Some((_, key)) = view.key_to_take_back() {
+                                world.take_back_key(&key);
+                            }
                             self.restart();
                             return Some(world.now);
                         }

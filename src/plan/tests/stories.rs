@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
-use super::operator::Operator;
+use super::operator::{Mishap, Operator};
 use super::world::{StoredSecret, User};
 use super::{request, role, world};
 use crate::api::{ConditionType, Phase, get_condition};
@@ -47,6 +47,22 @@ fn issuing_takes_three_iam_calls_and_one_proof() {
     let length = lease.expires_at.0.duration_since(lease.issued_at.0);
     assert_eq!(length, SignedDuration::from_hours(1));
     assert_eq!(status.credential.unwrap().access_key_id, "AKIA1");
+}
+
+/// A key waits for AWS when the process is told to hand over.
+#[test]
+fn a_key_that_nobody_was_given_is_taken_back_before_a_hand_over() {
+    let proof = 5;
+    let publication = 6;
+    for (at, taken_back) in [(proof, true), (publication, true), (publication + 1, false)] {
+        let mut world = world();
+        let mut operator = Operator::with_mishaps(&[(at, Mishap::HandOver)]);
+        operator.settle(&mut world);
+        let took = world.applied.contains(&"take_back_key".to_owned());
+        assert_eq!(took, taken_back, "{at}: {:?}", world.applied);
+        assert_eq!(phase(&world), Some(Phase::Ready));
+        assert_eq!(world.keys().len(), 1);
+    }
 }
 
 #[test]

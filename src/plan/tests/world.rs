@@ -121,6 +121,20 @@ impl World {
         all.filter(|e| !kubernetes.contains(e)).collect()
     }
 
+    /// A key whose maker ends is deleted. Nobody may have been given it.
+    pub fn take_back_key(&mut self, id: &str) {
+        let stored = self.secret.as_ref().and_then(|s| s.key.as_ref());
+        assert!(
+            stored.is_none_or(|(stored, _)| stored != id),
+            "{id} is in the Secret: {:?}",
+            self.applied
+        );
+        self.applied.push("take_back_key".to_owned());
+        if let Some(user) = &mut self.user {
+            user.on_it.remove(&Attachment::Key(id.to_owned()));
+        }
+    }
+
     /// `kubectl delete`.
     pub fn delete_request(&mut self) {
         let now = self.now;

@@ -5,6 +5,7 @@ mod aws_clients;
 mod bed;
 mod namespace;
 mod scene;
+mod wire;
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ pub use aws_clients::caller_of;
 pub use bed::{Bed, Settings, client_of, start_cluster};
 pub use namespace::{Namespace, condition};
 pub use scene::Scene;
+pub use wire::Wire;
 
 /// What a test returns. A `?` that meets an error panics on the spot, so that
 /// whatever is dropped on the way out knows that the test has failed: logs are

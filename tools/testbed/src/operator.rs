@@ -29,8 +29,10 @@ impl Operator {
     /// Starts `BIN controller EXTRA_ARGS`.
     ///
     /// Its environment has `PATH`, a temporary `HOME`, `KUBECONFIG`, the AWS
-    /// settings of [`aws_cli::env()`], `POD_NAMESPACE` and `KEYLEASE_HTTP_ADDR`,
-    /// and nothing else of this process's. `extra_env` adds and overrides.
+    /// settings of [`aws_cli::env()`], `POD_NAMESPACE`, `KEYLEASE_HTTP_ADDR`
+    /// and `KEYLEASE_LEADER_ELECT=false`, and nothing else of this process's:
+    /// one that is killed and started again would have to wait for its own
+    /// Lease to run out. `extra_env` adds and overrides.
     ///
     /// # Errors
     /// When it cannot be started. Use [`Operator::wait_ready`] next.
@@ -50,6 +52,7 @@ impl Operator {
             .env("HOME", dir.path().display().to_string())
             .env("KUBECONFIG", kubeconfig.display().to_string())
             .env("POD_NAMESPACE", NAMESPACE)
+            .env("KEYLEASE_LEADER_ELECT", "false")
             .env("KEYLEASE_HTTP_ADDR", &http_addr);
         for (name, value) in aws_cli::env(aws_endpoint) {
             spec = spec.env(name, value);

@@ -234,7 +234,7 @@ impl Process {
         let mishap = self.mishaps.iter().find(|(at, _)| *at == number);
         let outcome = match mishap.map(|(_, mishap)| mishap) {
             None => world.apply(effect, &self.view),
-            Some(Mishap::DieBefore) => return self.restart(world),
+            Some(Mishap::DieBefore | Mishap::HandOver) => return self.restart(world),
             Some(Mishap::DieAfter) => {
                 let _ = world.apply(effect, &self.view);
                 return self.restart(world);

@@ -181,6 +181,11 @@ impl Faults {
         self.rules.retain(|(other, _)| *other != id);
     }
 
+    pub(super) fn times_left(&self, id: FaultId) -> Option<u32> {
+        let (_, rule) = self.rules.iter().find(|(other, _)| *other == id)?;
+        rule.times
+    }
+
     pub(super) fn clear(&mut self) {
         self.rules.clear();
     }

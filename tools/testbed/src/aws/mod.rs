@@ -100,6 +100,13 @@ impl FakeAws {
         self.engine.lock().faults.add(fault)
     }
 
+    /// How often a fault will still act: `Some(0)` once it has struck for the
+    /// last time, although what it does may still be under way.
+    #[must_use]
+    pub fn times_left(&self, id: FaultId) -> Option<u32> {
+        self.engine.lock().faults.times_left(id)
+    }
+
     /// Removes one fault.
     pub fn remove_fault(&self, id: FaultId) {
         self.engine.lock().faults.remove(id);
