@@ -50,6 +50,8 @@ pub struct Work {
     pub failure: Option<Verdict>,
     /// Why everything is being taken back.
     pub abandon: Option<Verdict>,
+    /// How often in a row AWS throttled the call that is due.
+    pub throttled: u32,
     /// Calls to the API server in a row that it could not serve.
     pub stalls: u32,
 }

@@ -91,20 +91,28 @@ impl<T> Fair<T> {
         place
     }
 
-    /// Who is next.
-    pub fn pop(&mut self) -> Option<T> {
-        let (served, namespace) = self.order.pop_first()?;
-        let flow = self.flows.get_mut(&namespace)?;
+    /// Who is next, and from where.
+    pub fn pop(&mut self) -> Option<(Arc<str>, T)> {
+        let (_, namespace) = self.order.first()?;
+        let namespace = namespace.clone();
+        self.pop_from(&namespace)
+    }
+
+    /// Who is next in that namespace.
+    pub fn pop_from(&mut self, namespace: &Arc<str>) -> Option<(Arc<str>, T)> {
+        let flow = self.flows.get_mut(namespace)?;
         let (_, item) = flow.waiting.pop_first()?;
-        flow.served = served + 1;
+        let served = flow.served;
+        flow.served += 1;
+        self.order.remove(&(served, namespace.clone()));
         self.level = self.level.max(served);
         self.len -= 1;
         if flow.waiting.is_empty() {
             self.forget_idle();
         } else {
-            self.order.insert((flow.served, namespace));
+            self.order.insert((served + 1, namespace.clone()));
         }
-        Some(item)
+        Some((namespace.clone(), item))
     }
 
     /// Takes something out; `None` if it was served before.
@@ -150,7 +158,7 @@ mod tests {
     #[test]
     fn namespaces_take_turns_and_each_is_served_in_order() {
         let mut queue = filled(&[("a", 3), ("b", 2), ("c", 1)]);
-        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|(_, x)| x).collect();
         assert_eq!(order, ["a0", "b0", "c0", "a1", "b1", "a2"]);
         assert!(queue.is_empty());
     }
@@ -163,7 +171,7 @@ mod tests {
         queue.push(&ns, Stage::Begun, at(9), "begun");
         queue.push(&ns, Stage::New, at(0), "new, older");
         queue.push(&ns, Stage::KeyInHand, at(9), "key");
-        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|(_, x)| x).collect();
         assert_eq!(order, ["key", "begun", "new, older", "new, old"]);
     }
 
@@ -177,7 +185,7 @@ mod tests {
         let mut waited = Vec::new();
         for _ in 0..8 {
             queue.push(&single, Stage::New, at(5), "single".to_owned());
-            let before = std::iter::from_fn(|| queue.pop()).position(|x| x == "single");
+            let before = std::iter::from_fn(|| queue.pop()).position(|(ns, _)| &*ns == "single");
             waited.push(before.unwrap());
         }
         assert_eq!(waited[..3], [0, 0, 0]);
@@ -195,7 +203,7 @@ mod tests {
             queue.push(&b, Stage::New, at(0), "b".to_owned());
         }
         let served = (0..100).filter_map(|_| queue.pop());
-        let b_served = served.filter(|x| x.starts_with('b')).count();
+        let b_served = served.filter(|(ns, _)| &**ns == "b").count();
         assert!(b_served <= 50 + CREDIT as usize, "{b_served}");
     }
 

@@ -176,23 +176,34 @@ pub fn service(view: &View, role: Option<&AwsRole>) -> Service {
     }
 }
 
-/// Since when the request is to have nothing, if it is. A guess from what is
-/// at hand: it orders the work and decides nothing.
+/// When the work on a request becomes a revocation by itself: the end of a
+/// lease, or of an overlap.
+pub fn urgent_at(view: &View, now: Timestamp) -> Option<Timestamp> {
+    let (lease, _) = view.live()?;
+    let removal = view.previous().map(|p| p.remove_at.0);
+    let times = [Some(lease.expires_at.0), removal].into_iter().flatten();
+    times.filter(|at| *at > now).min()
+}
+
+/// Since when something is to be taken away, if it is. A guess from what is at
+/// hand: it orders the work and decides nothing.
 fn ended_at(view: &View, now: Timestamp) -> Option<Timestamp> {
     let deleted = view.request.metadata.deletion_timestamp.as_ref();
     if let Some(deleted) = deleted {
         return Some(deleted.0);
     }
+    let live = view.live();
+    let end = live.map_or(now, |(lease, _)| lease.expires_at.0.min(now));
     let revoking = view.phase() == Some(Phase::Revoking);
     if view.gone || revoking || view.work.abandon.is_some() {
-        return Some(
-            view.live()
-                .map_or(now, |(lease, _)| lease.expires_at.0.min(now)),
-        );
+        return Some(end);
     }
-    let (lease, _) = view.live()?;
-    let expired = now >= lease.expires_at.0;
-    (expired || live::hint_revokes(view, lease)).then(|| lease.expires_at.0.min(now))
+    let (lease, _) = live?;
+    if now >= lease.expires_at.0 || live::hint_revokes(view, lease) {
+        return Some(end);
+    }
+    let removal = view.previous().map(|p| p.remove_at.0);
+    removal.filter(|at| now >= *at)
 }
 
 fn stage(view: &View) -> Stage {

@@ -64,10 +64,11 @@ impl<T> Queue<T> {
             self.passed_over += 1;
             if self.passed_over >= SWEEP_TURN {
                 self.passed_over = 0;
-                return sweeps.pop();
+                return sweeps.pop().map(|(_, item)| item);
             }
         }
-        self.classes.iter_mut().find_map(Fair::pop)
+        let next = self.classes.iter_mut().find_map(Fair::pop);
+        next.map(|(_, item)| item)
     }
 
     /// Takes something out; `None` if it was served before.

@@ -5,6 +5,7 @@ mod crashes;
 mod leases;
 mod operator;
 mod stories;
+mod throttling;
 mod world;
 
 pub(crate) use operator::Mishap;

@@ -27,9 +27,15 @@ pub(crate) enum Mishap {
     LoseCall,
     /// The server says that it cannot serve now.
     Unavailable,
+    /// The server asks to slow down.
+    Throttled,
+    /// It is never sent: its turn does not come.
+    Unsent,
 }
 
 impl Mishap {
+    /// Those that the crash matrices play. The last two have a story of their
+    /// own.
     pub const ALL: [Self; 5] = [
         Self::DieBefore,
         Self::DieAfter,
@@ -153,6 +159,10 @@ impl Operator {
                         Some(Mishap::Unavailable) => {
                             Outcome::Failed(no_answer(FaultClass::Unavailable))
                         }
+                        Some(Mishap::Throttled) => {
+                            Outcome::Failed(no_answer(FaultClass::Throttled))
+                        }
+                        Some(Mishap::Unsent) => Outcome::Failed(no_answer(FaultClass::Unsent)),
                     };
                     if view.record(&effect, outcome, world.now).is_err() {
                         self.keep(view);
