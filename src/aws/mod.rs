@@ -1,8 +1,10 @@
 //! IAM and STS: one function per effect, each one call with a timeout and a
 //! counter. Nothing here decides; the outcome goes back to `plan`.
 
+mod budget;
 mod call;
 mod error;
+mod gate;
 mod inventory;
 mod keys;
 mod registry;

@@ -13,6 +13,7 @@ use crate::api::AssumeRole;
 use crate::key_material::KeyMaterial;
 use crate::plan::account::{DEFAULT_REGION, SignIn};
 use crate::plan::admission::AccountFacts;
+use crate::plan::pacing::{Priority, Service};
 
 /// Where the credentials for a sign-in come from.
 pub enum Credentials {
@@ -121,10 +122,34 @@ impl Candidate {
     /// The session, now that it is known whose it is.
     pub fn session(&self, facts: AccountFacts) -> Session {
         Session {
+            calls: self.calls.of_account(&facts.account_id),
             facts,
             iam: aws_sdk_iam::Client::new(&self.config),
             config: self.config.clone(),
-            calls: self.calls.clone(),
+        }
+    }
+}
+
+impl Session {
+    /// The same session, its calls at that place in the line. Without this
+    /// they go first, as the operator's own.
+    pub fn at(&self, priority: Priority) -> Self {
+        Self {
+            calls: self.calls.at(priority),
+            ..self.clone()
+        }
+    }
+
+    /// How many calls a second a service takes from this account at present.
+    pub fn per_second(&self, service: Service) -> f64 {
+        let budget = self.calls.budget();
+        budget.map_or(f64::INFINITY, |b| b.gate(service).per_second())
+    }
+
+    /// Sets the most IAM calls a second in this session's AWS account.
+    pub(super) fn set_cap(&self, cap: Option<u32>) {
+        if let Some(budget) = self.calls.budget() {
+            budget.gate(Service::Iam).set_cap(cap.map(f64::from));
         }
     }
 }

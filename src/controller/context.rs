@@ -1,5 +1,7 @@
 //! What the controllers share.
 
+use std::sync::Arc;
+
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use kube::Client;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -7,6 +9,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use super::desk::Desk;
 use super::ledger::Ledger;
 use super::secret_index::SecretIndex;
+use super::waiting_room::WaitingRoom;
 use crate::act::Hands;
 use crate::api::{AwsAccount, AwsCredentialRequest, AwsRole};
 use crate::aws::{Accounts, Signer};
@@ -39,6 +42,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// What is told to the other controllers.
     pub notices: Notices,
+    /// Who waits to be worked on.
+    pub waiting_room: Arc<WaitingRoom>,
     /// Requests, to count them.
     pub requests: Store<AwsCredentialRequest>,
 }
@@ -65,6 +70,8 @@ pub enum Concerned {
     ByAccount(String),
     /// Those that wait for a place, in the account of this role.
     Waiting(String),
+    /// The one whose turn it is.
+    Called(ObjectRef<AwsCredentialRequest>),
 }
 
 /// Where the notices arrive.

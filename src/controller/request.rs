@@ -16,16 +16,21 @@ use crate::observe;
 use crate::plan::admission::NamespaceView;
 use crate::plan::effect::{Effect, Fault, FaultClass, Outcome};
 use crate::plan::intent::has_finalizer;
+use crate::plan::pacing::{self, Priority};
 use crate::plan::secret::SecretView;
 use crate::plan::view::{AccountView, RoleHint, RoleView, Seen, Usage, View};
 use crate::plan::{self, Step, backoff};
 
 use super::desk::Folder;
+use super::waiting_room::{Line, Seat, Wish};
 
 /// Steps that one reconciliation may take. The longest way, a user with every
 /// quota used up taken down, has about 60; past this something goes in
 /// circles, and a pause is better than a hot loop.
 const MAX_STEPS: usize = 200;
+/// When to look again at a request that waits for its turn, should the call be
+/// missed. (An end that comes meanwhile is looked at in time.)
+const SECOND_LOOK: Duration = Duration::from_secs(300);
 /// The pause after [`MAX_STEPS`].
 const CIRCLE_PAUSE: Duration = Duration::from_secs(30);
 
@@ -55,7 +60,10 @@ pub async fn reconcile(
     };
     view.role_hint = role_hint(&view, &ctx);
     let new_place = ctx.ledger.note(&view.request);
-    let action = run(&mut view, &mut key, &ctx).await;
+    let action = match seat(&view, &ctx) {
+        Ok(_seat) => run(&mut view, &mut key, &ctx).await,
+        Err(waits) => waits,
+    };
     let role = view.request.spec.role_ref.name.clone();
     let counted = if view.gone {
         ctx.ledger
@@ -79,6 +87,48 @@ pub async fn reconcile(
         ctx.desk.put(&uid, Folder { work, key });
     }
     Ok(action)
+}
+
+/// A seat for a request that has anything to do. If there is none, it is
+/// called when there is, and this is when to look should that be missed.
+fn seat(view: &View, ctx: &Context) -> Result<Option<Seat>, Action> {
+    let now = Timestamp::now();
+    let request = &view.request;
+    if let Step::Wait(_) | Step::Rest = plan::next(view, now) {
+        let namespace = request.namespace_name();
+        ctx.waiting_room.leave(namespace, &request.name_any());
+        return Ok(None);
+    }
+    let role = ctx.roles.get(&ObjectRef::new(&request.spec.role_ref.name));
+    let service = pacing::service(view, role.as_deref());
+    let priority = Priority::of(view, now);
+    let account = view
+        .account_wanted()
+        .or_else(|| role.map(|r| (r.spec.account_ref.name.clone(), None)));
+    let session = account.and_then(|(name, id)| ctx.accounts.session(&name, id.as_deref()));
+    let per_second = session
+        .as_ref()
+        .map_or(f64::INFINITY, |s| s.per_second(service));
+    let wish = Wish {
+        line: Line {
+            account: session.map_or_else(Default::default, |s| s.facts.account_id.as_str().into()),
+            service,
+            class: priority.class,
+        },
+        priority,
+        slots: pacing::slots(per_second),
+        at_once: view.in_hand().is_some(),
+    };
+    match ctx.waiting_room.enter(request, wish) {
+        Some(seat) => Ok(Some(seat)),
+        None => {
+            ctx.metrics.reconcile("request", "waits");
+            let urgent = pacing::urgent_at(view, now).map(until_then);
+            Err(Action::requeue(
+                urgent.unwrap_or(SECOND_LOOK).min(SECOND_LOOK),
+            ))
+        }
+    }
 }
 
 async fn run(
@@ -205,8 +255,14 @@ fn role_hint(view: &View, ctx: &Context) -> RoleHint {
     }
 }
 
-/// The API server does not serve: keep everything as it is and come back.
+/// The API server does not serve, or AWS has no turn for us: keep everything as
+/// it is and come back.
 fn stalled(view: &View, fault: &Fault, ctx: &Context) -> Action {
+    if fault.class == FaultClass::Unsent {
+        ctx.metrics.reconcile("request", "unsent");
+        // Its place in the line is by its age: nothing is lost by going back.
+        return Action::requeue(Duration::ZERO);
+    }
     let pause = backoff::pause(view.work.stalls, view.request.uid_str());
     tracing::warn!(
         namespace = view.request.namespace_name(),
