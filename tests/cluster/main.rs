@@ -16,6 +16,7 @@ mod harness;
 mod issue;
 mod leases;
 mod moto;
+mod pacing;
 mod rbac;
 mod restart;
 mod root_rotation;
