@@ -178,3 +178,65 @@ impl Gate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+    use futures::stream::FuturesUnordered;
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::plan::pacing::Stage;
+
+    fn gate() -> Arc<Gate> {
+        let account = Arc::from("123456789012");
+        Arc::new(Gate::new(account, Service::Iam, Metrics::default()))
+    }
+
+    fn of(class: Class) -> Priority {
+        Priority {
+            class,
+            namespace: "a".into(),
+            stage: Stage::New,
+            since: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[tokio::test]
+    async fn revocations_are_called_first_and_nobody_serves_an_empty_line() {
+        let gate = gate();
+        // What may go at once is gone.
+        while gate.state.lock().rate.take(Instant::now()).is_ok() {}
+        let turn = |class: Class| {
+            let gate = gate.clone();
+            async move {
+                gate.turn(&of(class)).await.unwrap();
+                class
+            }
+        };
+        let mut turns: FuturesUnordered<_> = [Class::Issue, Class::Issue, Class::Revoke]
+            .into_iter()
+            .map(turn)
+            .collect();
+        let mut order = Vec::new();
+        while let Some(class) = turns.next().await {
+            order.push(class);
+        }
+        assert_eq!(order, [Class::Revoke, Class::Issue, Class::Issue]);
+        let state = gate.state.lock();
+        assert!(state.queue.is_empty() && !state.served);
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_nobody_waits_for_any_more_is_not_lost() {
+        let gate = gate();
+        while gate.state.lock().rate.take(Instant::now()).is_ok() {}
+        let (revoke, issue) = (of(Class::Revoke), of(Class::Issue));
+        let mut left = Box::pin(gate.turn(&revoke));
+        assert!(futures::poll!(left.as_mut()).is_pending());
+        let stays = gate.turn(&issue);
+        drop(left);
+        assert!(stays.await.is_ok());
+        assert_eq!(gate.state.lock().queue.len(Class::Revoke), 0);
+    }
+}

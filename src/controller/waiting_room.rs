@@ -78,6 +78,14 @@ enum Guest {
     Called(Line),
 }
 
+/// What somebody had who is not on the list any more.
+enum Kept {
+    /// A place among those who wait.
+    Place,
+    /// A seat, which is free now.
+    Seat,
+}
+
 /// One line and its seats.
 #[derive(Default)]
 struct Seats {
@@ -110,9 +118,9 @@ impl WaitingRoom {
         let who = (namespace.clone(), request.name_any());
         let mut state = self.state.lock();
         // It may have waited for something else, or with another urgency.
-        let kept = state.strike(&who);
-        let was_called = kept.as_ref() == Some(&line);
-        if let Some(other) = kept.filter(|kept| *kept != line) {
+        let before = state.strike(&who);
+        let was_called = matches!(&before, Some((l, Kept::Seat)) if *l == line);
+        if let Some((other, _)) = before.filter(|(before, _)| *before != line) {
             self.call_next(&mut state, &other, Some(&namespace));
         }
         let seats = state.lines.entry(line.clone()).or_default();
@@ -137,7 +145,7 @@ impl WaitingRoom {
     pub fn leave(&self, namespace: &str, name: &str) {
         let who = (Arc::from(namespace), name.to_owned());
         let mut state = self.state.lock();
-        if let Some(line) = state.strike(&who) {
+        if let Some((line, _)) = state.strike(&who) {
             self.call_next(&mut state, &line, Some(&who.0));
         }
     }
@@ -185,20 +193,20 @@ impl WaitingRoom {
 }
 
 impl State {
-    /// Takes somebody off the list; the line in which a seat was kept for it,
-    /// which is free now.
-    fn strike(&mut self, who: &Who) -> Option<Line> {
-        match self.guests.remove(who)? {
+    /// Takes somebody off the list, and gives back what was kept for it.
+    fn strike(&mut self, who: &Who) -> Option<(Line, Kept)> {
+        let (line, kept) = match self.guests.remove(who)? {
             Guest::Waits(line, place) => {
                 let seats = self.lines.get_mut(&line)?;
                 seats.waiting.remove(&who.0, &place);
-                None
+                (line, Kept::Place)
             }
             Guest::Called(line) => {
                 self.lines.get_mut(&line)?.free(&who.0);
-                Some(line)
+                (line, Kept::Seat)
             }
-        }
+        };
+        Some((line, kept))
     }
 }
 

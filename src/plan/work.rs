@@ -114,9 +114,10 @@ pub struct Held {
 }
 
 impl Held {
-    /// Whether the key waited too long to be accepted.
+    /// Whether AWS took too long to accept the key. One that was never tried,
+    /// because calls wait for their turn, is not given up for that.
     pub fn overdue(&self, now: Timestamp) -> bool {
-        !self.proven && now.duration_since(self.since) > PROOF_DEADLINE
+        !self.proven && self.tries > 0 && now.duration_since(self.since) > PROOF_DEADLINE
     }
 }
 

@@ -28,7 +28,7 @@ pub const PATIENCE: Duration = Duration::from_secs(15);
 /// issue takes three calls).
 const BEGUN_SECONDS: f64 = 2.0;
 /// Fewest and most requests of a class that are worked on at a time.
-const SLOTS: (usize, usize) = (4, 256);
+const SLOTS: (usize, usize) = (4, 128);
 
 /// A service with a budget of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -122,6 +122,15 @@ impl Priority {
             namespace: Arc::from(""),
             stage: Stage::KeyInHand,
             since: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// For a sweep that began then.
+    pub fn sweep(began: Timestamp) -> Self {
+        Self {
+            class: Class::Sweep,
+            since: began,
+            ..Self::own()
         }
     }
 
