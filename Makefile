@@ -19,8 +19,9 @@ test: tools ## Pass every test that runs here
 check: ## Format, lints, generated files
 	@tools/check.sh
 
-bench: release tools ## Measure the time from apply to Secret
+bench: release tools ## Measure the time from apply to Secret, and what a slow AWS does to it
 	$(CARGO) bench -q --bench apply_to_secret
+	$(CARGO) bench -q --bench pacing
 
 tools: ## Build the control plane and install the AWS stand-in (first time 8-12 minutes)
 	@tools/controlplane/build.sh

@@ -5,54 +5,25 @@
 //! (or named in `KEYLEASE_BIN`) and the tools of `make tools`. Requests are
 //! made one at a time: this measures the way, not the throughput.
 
-use std::path::PathBuf;
+mod bed;
+
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use bed::{Bed, NAMESPACE, OPERATOR, PATIENCE};
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, unbounded};
 use k8s_openapi::api::core::v1::Secret;
-use keylease::api::{self, AwsCredentialRequest};
-use keylease_testbed::{ControlPlane, ControlPlaneOptions, FakeAws, FakeConfig, Operator, paths};
+use keylease::api::AwsCredentialRequest;
+use keylease_testbed::{ControlPlane, FakeAws, FakeConfig};
 use kube::api::PostParams;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event};
-use kube::{Api, Client, Config, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
 /// Requests in each pass.
 const REQUESTS: usize = 200;
-/// Longer than this, and something is broken.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Whom the audit log knows the operator as.
-const OPERATOR: &str = "the-operator";
-/// The namespace of the requests.
-const NAMESPACE: &str = "bench";
-
-const OBJECTS: &str = r#"
-apiVersion: v1
-kind: Namespace
-metadata: {name: keylease-system}
----
-apiVersion: v1
-kind: Namespace
-metadata: {name: bench}
----
-apiVersion: keylease.dev/v1alpha1
-kind: AwsAccount
-metadata: {name: default}
-spec: {}
----
-apiVersion: keylease.dev/v1alpha1
-kind: AwsRole
-metadata: {name: reader}
-spec:
-  accountRef: {name: default}
-  iamUser: {policyArns: ["arn:aws:iam::aws:policy/ReadOnlyAccess"]}
-  allowedNamespaces: {names: [bench]}
-"#;
-
 fn main() -> Result<()> {
     // `cargo test --all-targets` runs benchmarks too, as tests.
     if !std::env::args().any(|arg| arg == "--bench") {
@@ -62,40 +33,14 @@ fn main() -> Result<()> {
     tokio::runtime::Runtime::new()?.block_on(run())
 }
 
-/// The binary that is measured.
-fn binary() -> Result<PathBuf> {
-    let named = std::env::var_os("KEYLEASE_BIN").map(PathBuf::from);
-    let path = named.unwrap_or_else(|| paths::repo_root().join("target/release/keylease"));
-    if !path.is_file() {
-        bail!(
-            "{} is missing: run `make release`, or set KEYLEASE_BIN",
-            path.display()
-        );
-    }
-    Ok(path)
-}
-
 async fn run() -> Result<()> {
-    let bin = binary()?;
-    let options = ControlPlaneOptions {
-        audit_log: true,
-        ..ControlPlaneOptions::default()
-    };
-    let cluster = ControlPlane::start_with(options).await?;
-    let crds = json!({"apiVersion": "v1", "kind": "List", "items": api::crds()});
-    cluster.kubectl_apply(&crds.to_string()).await?;
-    cluster
-        .kubectl(&["wait", "--for=condition=Established", "crd", "--all"])
-        .await?;
-    cluster.kubectl_apply(OBJECTS).await?;
-    let aws = FakeAws::start(FakeConfig::default())?;
-    let identity = cluster.client_kubeconfig(OPERATOR, &["system:masters"])?;
-    let mut operator = Operator::start(&bin, &identity, &aws.endpoint(), &[], &[])?;
-    operator.wait_ready(PATIENCE).await?;
-
-    let config = Kubeconfig::read_from(cluster.kubeconfig())?;
-    let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
-    let client = Client::try_from(config)?;
+    let bed = Bed::start(FakeConfig::default(), true).await?;
+    let Bed {
+        aws,
+        cluster,
+        client,
+        ..
+    } = &bed;
     let mut appeared = watch(client.clone()).await?;
 
     println!("From create call to Secret seen, {REQUESTS} requests one at a time, in ms");
@@ -106,10 +51,10 @@ async fn run() -> Result<()> {
     for (latency, title) in [(0, "instant"), (20, "20 ms a call")] {
         aws.set_config(|c| c.latency = Duration::from_millis(latency));
         aws.clear_journal();
-        let before = writes(&cluster)?;
-        let times = pass(&client, &mut appeared, &format!("r{latency}")).await?;
+        let before = writes(cluster)?;
+        let times = pass(client, &mut appeared, &format!("r{latency}")).await?;
         row(title, times);
-        costs(&aws, before, writes(&cluster)?);
+        costs(aws, before, writes(cluster)?);
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! bounded set of values; names of objects are never labels.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -11,6 +12,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use crate::plan::pacing::{Class, Service};
 
 /// Upper bounds of the duration histograms, in seconds: from one quick call to
 /// a key that takes AWS its longest.
@@ -32,7 +35,8 @@ pub struct CallLabels {
 pub struct ReconcileLabels {
     /// The kind of object.
     pub kind: &'static str,
-    /// `ok` or `stalled`.
+    /// `ok`, `waits` (for its turn), `unsent` (a call had none in time),
+    /// `stalled` or `circle`.
     pub outcome: &'static str,
 }
 
@@ -41,6 +45,37 @@ pub struct ReconcileLabels {
 pub struct ReasonLabels {
     /// The reason, from the one vocabulary.
     pub reason: &'static str,
+}
+
+/// Labels of a budget.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct BudgetLabels {
+    /// The 12-digit id of the AWS account. There are as many as the operator
+    /// signs in to.
+    pub account: String,
+    /// `iam` or `sts`.
+    pub service: &'static str,
+}
+
+/// Labels of a line.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct LineLabels {
+    /// The 12-digit id of the AWS account; empty for requests whose account is
+    /// not known.
+    pub account: String,
+    /// `iam` or `sts`.
+    pub service: &'static str,
+    /// `revoke`, `issue` or `sweep`.
+    pub class: &'static str,
+}
+
+/// Labels of a wait.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct WaitLabels {
+    /// `iam` or `sts`.
+    pub service: &'static str,
+    /// `revoke`, `issue` or `sweep`.
+    pub class: &'static str,
 }
 
 /// All metrics of the process.
@@ -52,6 +87,14 @@ pub struct Metrics {
     transitions: Family<ReasonLabels, Counter>,
     issue_duration: Histogram,
     leader: Gauge,
+    allowed: Family<BudgetLabels, Gauge<f64, AtomicU64>>,
+    calls_waiting: Family<LineLabels, Gauge>,
+    requests_waiting: Family<LineLabels, Gauge>,
+    call_wait: Family<WaitLabels, Histogram, fn() -> Histogram>,
+}
+
+fn duration_histogram() -> Histogram {
+    Histogram::new(BUCKETS)
 }
 
 impl Default for Metrics {
@@ -75,7 +118,7 @@ impl Default for Metrics {
             "Changes of a request's state that were announced, by reason",
             transitions.clone(),
         );
-        let issue_duration = Histogram::new(BUCKETS);
+        let issue_duration = duration_histogram();
         registry.register(
             "issue_duration_seconds",
             "From the creation of a request to its Secret, in seconds; creation is known to the second",
@@ -87,6 +130,30 @@ impl Default for Metrics {
             "1 while this instance leads; with leader election off it always does",
             leader.clone(),
         );
+        let allowed = Family::default();
+        registry.register(
+            "aws_calls_per_second",
+            "Calls a second that the operator allows itself, by AWS account and service",
+            allowed.clone(),
+        );
+        let calls_waiting = Family::default();
+        registry.register(
+            "aws_calls_waiting",
+            "Calls to AWS that wait for their turn",
+            calls_waiting.clone(),
+        );
+        let requests_waiting = Family::default();
+        registry.register(
+            "requests_waiting",
+            "Requests that wait to be worked on",
+            requests_waiting.clone(),
+        );
+        let call_wait = Family::new_with_constructor(duration_histogram as fn() -> Histogram);
+        registry.register(
+            "aws_call_wait_seconds",
+            "How long calls to AWS waited for their turn, in seconds",
+            call_wait.clone(),
+        );
         Self {
             registry: Arc::new(registry),
             calls,
@@ -94,6 +161,10 @@ impl Default for Metrics {
             transitions,
             issue_duration,
             leader,
+            allowed,
+            calls_waiting,
+            requests_waiting,
+            call_wait,
         }
     }
 }
@@ -132,6 +203,41 @@ impl Metrics {
         self.leader.set(i64::from(leads));
     }
 
+    /// Shows the rate of a budget.
+    pub fn allowed(&self, account: &str, service: Service, per_second: f64) {
+        let labels = BudgetLabels {
+            account: account.to_owned(),
+            service: service.as_str(),
+        };
+        self.allowed.get_or_create(&labels).set(per_second);
+    }
+
+    /// Shows how many calls wait in a line.
+    pub fn calls_waiting(&self, account: &str, service: Service, class: Class, length: usize) {
+        let gauge = self
+            .calls_waiting
+            .get_or_create(&line(account, service, class));
+        gauge.set(length as i64);
+    }
+
+    /// Shows how many requests wait to be worked on.
+    pub fn requests_waiting(&self, account: &str, service: Service, class: Class, length: usize) {
+        let gauge = self
+            .requests_waiting
+            .get_or_create(&line(account, service, class));
+        gauge.set(length as i64);
+    }
+
+    /// Notes how long a call waited for its turn.
+    pub fn waited(&self, service: Service, class: Class, duration: Duration) {
+        let labels = WaitLabels {
+            service: service.as_str(),
+            class: class.as_str(),
+        };
+        let histogram = self.call_wait.get_or_create(&labels);
+        histogram.observe(duration.as_secs_f64());
+    }
+
     /// The text that `/metrics` answers.
     pub fn render(&self) -> String {
         let mut text = String::new();
@@ -139,5 +245,13 @@ impl Metrics {
             Ok(()) => text,
             Err(error) => format!("# metrics could not be written: {error}\n"),
         }
+    }
+}
+
+fn line(account: &str, service: Service, class: Class) -> LineLabels {
+    LineLabels {
+        account: account.to_owned(),
+        service: service.as_str(),
+        class: class.as_str(),
     }
 }

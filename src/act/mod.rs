@@ -13,12 +13,14 @@ pub use events::Announcer;
 pub use root_secret::RootSecret;
 pub use secret::secrets_api;
 
+use jiff::Timestamp;
 use kube::Client;
 
 use crate::aws::Session;
 use crate::key_material::KeyMaterial;
 use crate::plan::effect::{Effect, Fault, FaultClass, Outcome};
 use crate::plan::ownership;
+use crate::plan::pacing::Priority;
 use crate::plan::view::{AccountView, RoleView, View};
 
 /// The name under which we write, in `managedFields`.
@@ -49,7 +51,10 @@ impl Hands {
             self.on_kubernetes(effect, view, key.as_ref()).await
         } else {
             match session {
-                Some(session) => on_aws(effect, view, session, key).await,
+                Some(session) => {
+                    let priority = Priority::of_effect(effect, view, Timestamp::now());
+                    on_aws(effect, view, &session.at(priority), key).await
+                }
                 None => Err(not_signed_in()),
             }
         };

@@ -134,6 +134,16 @@ pub struct AccountLimits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub max_users: Option<i32>,
+
+    /// IAM calls in a second at most, with three at once after a pause. Shared
+    /// by all `AwsAccount` objects that sign in to the same AWS account; the
+    /// lowest of theirs counts. Between 1 and 10000. Default: none. The
+    /// operator finds out how many AWS takes, beginning with five, and slows
+    /// down when AWS throttles; a cap leaves something for others in the
+    /// account. Example: `10`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub requests_per_second: Option<i32>,
 }
 
 /// Where the operator's own credentials come from.

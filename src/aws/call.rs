@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
 use tokio::time::timeout;
 
+use super::budget::{Budget, Budgets};
 use super::error::fault;
 use crate::metrics::Metrics;
 use crate::plan::effect::{Fault, FaultClass};
+use crate::plan::pacing::{Priority, Service};
 
 /// How long one call may take. IAM's writes take tens to hundreds of
 /// milliseconds; past this the answer counts as lost.
@@ -22,16 +24,58 @@ const STOPPED: Duration = Duration::from_secs(1);
 /// How long a process that was stopped reads what has arrived meanwhile.
 const CATCH_UP: Duration = Duration::from_secs(2);
 
-/// Makes calls: bounded in time, counted by outcome, errors classified.
+/// Makes calls: in turn, bounded in time, counted by outcome, errors
+/// classified.
 #[derive(Clone)]
 pub struct Calls {
     metrics: Metrics,
+    budgets: Budgets,
+    turns: Option<Turns>,
+}
+
+/// Whose budget calls wait for, and their place in the line.
+#[derive(Clone)]
+struct Turns {
+    budget: Budget,
+    priority: Priority,
 }
 
 impl Calls {
-    /// Calls that count into these metrics.
+    /// Calls that count into these metrics. They wait for nobody: it is not
+    /// known yet whose budget they use.
     pub fn new(metrics: Metrics) -> Self {
-        Self { metrics }
+        Self {
+            budgets: Budgets::new(metrics.clone()),
+            metrics,
+            turns: None,
+        }
+    }
+
+    /// The same within the budget of that AWS account, for the operator
+    /// itself.
+    pub fn of_account(&self, account_id: &str) -> Self {
+        let turns = Turns {
+            budget: self.budgets.of(account_id),
+            priority: Priority::own(),
+        };
+        Self {
+            turns: Some(turns),
+            ..self.clone()
+        }
+    }
+
+    /// The same at another place in the line.
+    pub fn at(&self, priority: Priority) -> Self {
+        let mut calls = self.clone();
+        if let Some(turns) = &mut calls.turns {
+            turns.priority = priority;
+        }
+        calls
+    }
+
+    /// The budget that they use.
+    pub(super) fn budget(&self) -> Option<&Budget> {
+        self.turns.as_ref().map(|turns| &turns.budget)
     }
 
     /// Makes one IAM call.
@@ -44,7 +88,7 @@ impl Calls {
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
         R: std::fmt::Debug + Send + Sync + 'static,
     {
-        self.make("iam", operation, call).await
+        self.make(Service::Iam, operation, call).await
     }
 
     /// Makes one STS call.
@@ -57,12 +101,12 @@ impl Calls {
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
         R: std::fmt::Debug + Send + Sync + 'static,
     {
-        self.make("sts", operation, call).await
+        self.make(Service::Sts, operation, call).await
     }
 
     async fn make<T, E, R>(
         &self,
-        service: &'static str,
+        service: Service,
         operation: &'static str,
         call: impl Future<Output = Result<T, SdkError<E, R>>>,
     ) -> Result<T, Fault>
@@ -70,16 +114,28 @@ impl Calls {
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
         R: std::fmt::Debug + Send + Sync + 'static,
     {
-        let result = match in_time(call).await {
-            Some(result) => result.map_err(fault),
-            None => Err(Fault {
-                class: FaultClass::NoAnswer,
-                message: format!("no answer within {} s", CALL_TIMEOUT.as_secs()),
-            }),
+        let turn = match &self.turns {
+            Some(turns) => {
+                let gate = turns.budget.gate(service);
+                gate.turn(&turns.priority)
+                    .await
+                    .map(|sent| Some((gate, sent)))
+            }
+            None => Ok(None),
+        };
+        let result = match turn {
+            Ok(turn) => {
+                let answer = answer(call).await;
+                if let Some((gate, sent)) = turn {
+                    gate.answered(sent, answer.as_ref().map(drop).map_err(|f| f.class));
+                }
+                answer
+            }
+            Err(unsent) => Err(unsent),
         };
         let outcome = result.as_ref().map_or_else(|f| f.class.as_str(), |_| "ok");
-        self.metrics.call(service, operation, outcome);
-        tracing::debug!(service, operation, outcome, "AWS call");
+        self.metrics.call(service.as_str(), operation, outcome);
+        tracing::debug!(service = service.as_str(), operation, outcome, "AWS call");
         result
     }
 }
@@ -97,5 +153,19 @@ async fn in_time<T>(call: impl Future<Output = T>) -> Option<T> {
     match was_stopped {
         true => timeout(CATCH_UP, call).await.ok(),
         false => None,
+    }
+}
+
+async fn answer<T, E, R>(call: impl Future<Output = Result<T, SdkError<E, R>>>) -> Result<T, Fault>
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    match in_time(call).await {
+        Some(result) => result.map_err(fault),
+        None => Err(Fault {
+            class: FaultClass::NoAnswer,
+            message: format!("no answer within {} s", CALL_TIMEOUT.as_secs()),
+        }),
     }
 }

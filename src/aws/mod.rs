@@ -1,11 +1,13 @@
 //! IAM and STS: one function per effect, each one call with a timeout and a
 //! counter. Nothing here decides; the outcome goes back to `plan`.
 
+mod budget;
 mod call;
 mod error;
 mod gate;
 mod inventory;
 mod keys;
+mod leading;
 mod registry;
 mod root_keys;
 mod sessions;

@@ -48,7 +48,10 @@ impl Accounts {
     }
 
     fn enter(&self, name: &str, entry: Entry) {
-        self.entries.write().insert(name.to_owned(), entry);
+        let mut entries = self.entries.write();
+        entries.insert(name.to_owned(), entry);
+        set_caps(&entries);
+        drop(entries);
         self.changed.send_replace(());
     }
 
@@ -78,7 +81,10 @@ impl Accounts {
 
     /// The account was deleted.
     pub fn forget(&self, name: &str) {
-        self.entries.write().remove(name);
+        let mut entries = self.entries.write();
+        entries.remove(name);
+        set_caps(&entries);
+        drop(entries);
         self.leaving.write().remove(name);
     }
 
@@ -110,5 +116,20 @@ impl Accounts {
                 format!("there is no AwsAccount {name}; create it"),
             )),
         }
+    }
+}
+
+/// Where several objects stand for one AWS account, the lowest cap counts.
+fn set_caps(entries: &HashMap<String, Entry>) {
+    let sessions = || {
+        entries.values().filter_map(|entry| match entry {
+            Entry::SignedIn(session) => Some(session),
+            Entry::NotReady(_) => None,
+        })
+    };
+    for session in sessions() {
+        let same = |other: &&Arc<Session>| other.facts.account_id == session.facts.account_id;
+        let caps = sessions().filter(same);
+        session.set_cap(caps.filter_map(|s| s.facts.requests_per_second).min());
     }
 }

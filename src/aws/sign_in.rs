@@ -9,12 +9,13 @@ use aws_sdk_sts::config::SharedHttpClient;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 
 use super::call::Calls;
-use super::gate::Gate;
+use super::leading::Leading;
 use crate::api::AssumeRole;
 use crate::key_material::KeyMaterial;
 use crate::leader::Leadership;
 use crate::plan::account::{DEFAULT_REGION, SignIn};
 use crate::plan::admission::AccountFacts;
+use crate::plan::pacing::{Priority, Service};
 
 /// Where the credentials for a sign-in come from.
 pub enum Credentials {
@@ -133,14 +134,38 @@ impl Candidate {
 
     /// The session, now that it is known whose it is.
     pub fn session(&self, facts: AccountFacts) -> Session {
-        let gate = Gate::new(self.leadership.clone());
+        let gate = Leading::new(self.leadership.clone());
         let iam = aws_sdk_iam::config::Builder::from(&self.config).interceptor(gate);
         Session {
+            calls: self.calls.of_account(&facts.account_id),
             facts,
             iam: aws_sdk_iam::Client::from_conf(iam.build()),
             config: self.config.clone(),
-            calls: self.calls.clone(),
             leadership: self.leadership.clone(),
+        }
+    }
+}
+
+impl Session {
+    /// The same session, its calls at that place in the line. Without this
+    /// they go first, as the operator's own.
+    pub fn at(&self, priority: Priority) -> Self {
+        Self {
+            calls: self.calls.at(priority),
+            ..self.clone()
+        }
+    }
+
+    /// How many calls a second a service takes from this account at present.
+    pub fn per_second(&self, service: Service) -> f64 {
+        let budget = self.calls.budget();
+        budget.map_or(f64::INFINITY, |b| b.gate(service).per_second())
+    }
+
+    /// Sets the most IAM calls a second in this session's AWS account.
+    pub(super) fn set_cap(&self, cap: Option<u32>) {
+        if let Some(budget) = self.calls.budget() {
+            budget.gate(Service::Iam).set_cap(cap.map(f64::from));
         }
     }
 }
@@ -148,7 +173,7 @@ impl Candidate {
 impl Session {
     /// A client for the STS calls that hand out credentials.
     pub(super) fn sts(&self) -> aws_sdk_sts::Client {
-        let gate = Gate::new(self.leadership.clone());
+        let gate = Leading::new(self.leadership.clone());
         let config = aws_sdk_sts::config::Builder::from(&self.config).interceptor(gate);
         aws_sdk_sts::Client::from_conf(config.build())
     }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::shutdown;
 use crate::act::{Announcer, Hands, KubeCalls};
 use crate::aws::{Accounts, Calls, Signer};
-use crate::controller::{Context, Controllers, Desk, Ledger, Notices, SecretIndex};
+use crate::controller::{Context, Controllers, Desk, Ledger, Notices, SecretIndex, WaitingRoom};
 use crate::health::{self, Readiness};
 use crate::leader::{Elector, Leadership};
 use crate::metrics::Metrics;
@@ -133,6 +133,7 @@ async fn serve(args: Args) -> Result<(), String> {
         ledger: Ledger::default(),
         secrets: SecretIndex::default(),
         roles: controllers.roles(),
+        waiting_room: WaitingRoom::new(notices.clone(), metrics.clone()),
         metrics,
         notices,
         requests: controllers.requests(),

@@ -1,5 +1,7 @@
 //! What the controllers share.
 
+use std::sync::Arc;
+
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use kube::Client;
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -8,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::desk::Desk;
 use super::ledger::Ledger;
 use super::secret_index::SecretIndex;
+use super::waiting_room::WaitingRoom;
 use crate::act::Hands;
 use crate::api::{AwsAccount, AwsCredentialRequest, AwsRole};
 use crate::aws::{Accounts, Signer};
@@ -40,6 +43,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// What is told to the other controllers.
     pub notices: Notices,
+    /// Who waits to be worked on.
+    pub waiting_room: Arc<WaitingRoom>,
     /// Requests, to count them.
     pub requests: Store<AwsCredentialRequest>,
     /// Cancelled when what is under way is left to the next leader: no further
@@ -69,6 +74,8 @@ pub enum Concerned {
     ByAccount(String),
     /// Those that wait for a place, in the account of this role.
     Waiting(String),
+    /// The one whose turn it is.
+    Called(ObjectRef<AwsCredentialRequest>),
 }
 
 /// Where the notices arrive.

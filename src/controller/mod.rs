@@ -11,11 +11,13 @@ mod request;
 mod role;
 mod root_rotation;
 mod secret_index;
+mod waiting_room;
 
 pub use context::{Concerned, Context, Noticed, Notices};
 pub use desk::Desk;
 pub use ledger::Ledger;
 pub use secret_index::SecretIndex;
+pub use waiting_room::WaitingRoom;
 
 use std::convert::Infallible;
 use std::fmt::Debug;
@@ -42,9 +44,9 @@ use role::RoleContext;
 /// Length of a watch before it is renewed: below the idle limits of common
 /// load balancers.
 const WATCH_TIMEOUT_SECONDS: u32 = 200;
-/// Requests that are worked on at a time. Most of that time is spent waiting
-/// for AWS.
-const REQUEST_CONCURRENCY: u16 = 256;
+/// Reconciliations of requests at a time, as kube-rs counts: no bound. The
+/// waiting room bounds those that do any work, and knows what is urgent.
+const REQUEST_CONCURRENCY: u16 = 0;
 /// The part of readiness that stands for the accounts' cache.
 const ACCOUNTS: &str = "AwsAccount watch";
 /// The part that stands for the index of our Secrets.
@@ -276,6 +278,7 @@ async fn run_requests(
     }
     let concerned = concerned.flat_map(move |whom| {
         let found = match whom {
+            Concerned::Called(who) => vec![who],
             Concerned::ByRole(role) => of_roles(&store, &[role], |_| true),
             Concerned::ByAccount(account) => {
                 of_roles(&store, &of_account(&roles, &account), |_| true)
@@ -296,6 +299,7 @@ async fn run_requests(
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(request::reconcile, never_fails, ctx.clone());
     drain(outcomes, |namespace, name| {
+        ctx.waiting_room.leave(namespace, name);
         // A session has no finalizer: its request just vanishes.
         if let Some(role) = ctx.ledger.leave(namespace, name) {
             ctx.notices.counted(&role, None);

@@ -16,16 +16,21 @@ use crate::observe;
 use crate::plan::admission::NamespaceView;
 use crate::plan::effect::{Attachment, Effect, Fault, FaultClass, Outcome};
 use crate::plan::intent::has_finalizer;
+use crate::plan::pacing::{self, Priority};
 use crate::plan::secret::SecretView;
 use crate::plan::view::{AccountView, HolderView, RoleHint, RoleView, Seen, Usage, View};
 use crate::plan::{self, Step, adopted, backoff};
 
 use super::desk::Folder;
+use super::waiting_room::{Line, Seat, Wish};
 
 /// Steps that one reconciliation may take. The longest way, a user with every
 /// quota used up taken down, has about 60; past this something goes in
 /// circles, and a pause is better than a hot loop.
 const MAX_STEPS: usize = 200;
+/// When to look again at a request that waits for its turn, should the call be
+/// missed. (An end that comes meanwhile is looked at in time.)
+const SECOND_LOOK: Duration = Duration::from_secs(300);
 /// The pause after [`MAX_STEPS`].
 const CIRCLE_PAUSE: Duration = Duration::from_secs(30);
 
@@ -63,7 +68,10 @@ pub(super) async fn advance(request: Arc<AwsCredentialRequest>, ctx: &Context) -
     };
     view.role_hint = role_hint(&view, ctx);
     let new_place = ctx.ledger.note(&view.request);
-    let pause = run(&mut view, &mut key, ctx).await;
+    let pause = match seat(&view, ctx) {
+        Ok(_seat) => run(&mut view, &mut key, ctx).await,
+        Err(waits) => waits,
+    };
     if ctx.hand_over.is_cancelled() {
         take_back_key(&mut view, ctx).await;
     }
@@ -90,6 +98,46 @@ pub(super) async fn advance(request: Arc<AwsCredentialRequest>, ctx: &Context) -
         ctx.desk.put(&uid, Folder { work, key });
     }
     pause
+}
+
+/// A seat for a request that has anything to do. If there is none, it is
+/// called when there is, and this is when to look should that be missed.
+fn seat(view: &View, ctx: &Context) -> Result<Option<Seat>, Option<Duration>> {
+    let now = Timestamp::now();
+    let request = &view.request;
+    if let Step::Wait(_) | Step::Rest = plan::next(view, now) {
+        let namespace = request.namespace_name();
+        ctx.waiting_room.leave(namespace, &request.name_any());
+        return Ok(None);
+    }
+    let role = ctx.roles.get(&ObjectRef::new(&request.spec.role_ref.name));
+    let service = pacing::service(view, role.as_deref());
+    let priority = Priority::of(view, now);
+    let account = view
+        .account_wanted()
+        .or_else(|| role.map(|r| (r.spec.account_ref.name.clone(), None)));
+    let session = account.and_then(|(name, id)| ctx.accounts.session(&name, id.as_deref()));
+    let per_second = session
+        .as_ref()
+        .map_or(f64::INFINITY, |s| s.per_second(service));
+    let wish = Wish {
+        line: Line {
+            account: session.map_or_else(Default::default, |s| s.facts.account_id.as_str().into()),
+            service,
+            class: priority.class,
+        },
+        priority,
+        slots: pacing::slots(per_second),
+        at_once: view.in_hand().is_some(),
+    };
+    match ctx.waiting_room.enter(request, wish) {
+        Some(seat) => Ok(Some(seat)),
+        None => {
+            ctx.metrics.reconcile("request", "waits");
+            let urgent = pacing::urgent_at(view, now).map(until_then);
+            Err(Some(urgent.unwrap_or(SECOND_LOOK).min(SECOND_LOOK)))
+        }
+    }
 }
 
 async fn run(
@@ -263,8 +311,14 @@ pub(super) fn rival(role: &AwsRole, ctx: &Context) -> Option<String> {
     adopted::rival(role, all.iter().map(AsRef::as_ref))
 }
 
-/// The API server does not serve: keep everything as it is and come back.
+/// The API server does not serve, or AWS has no turn for us: keep everything as
+/// it is and come back.
 fn stalled(view: &View, fault: &Fault, ctx: &Context) -> Duration {
+    if fault.class == FaultClass::Unsent {
+        ctx.metrics.reconcile("request", "unsent");
+        // Its place in the line is by its age: nothing is lost by going back.
+        return Duration::ZERO;
+    }
     let pause = backoff::pause(view.work.stalls, view.request.uid_str());
     tracing::warn!(
         namespace = view.request.namespace_name(),

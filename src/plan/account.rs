@@ -143,6 +143,9 @@ pub fn facts(account: &AwsAccount, account_id: &str, arn: &str, region: &str) ->
         allow_role_boundary: users.allow_role_boundary.unwrap_or(false),
         tags: users.tags.into_iter().map(|(k, v)| (k, v.0)).collect(),
         max_users: usize::try_from(limits.max_users.unwrap_or(DEFAULT_MAX_USERS)).unwrap_or(0),
+        requests_per_second: limits
+            .requests_per_second
+            .and_then(|n| u32::try_from(n).ok()),
     }
 }
 

@@ -38,6 +38,8 @@ pub struct AccountFacts {
     pub tags: BTreeMap<String, String>,
     /// How many users of ours there may be. 0: no limit.
     pub max_users: usize,
+    /// Most IAM calls in a second; `None`: as many as AWS takes.
+    pub requests_per_second: Option<u32>,
 }
 
 impl AccountFacts {

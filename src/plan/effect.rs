@@ -199,6 +199,8 @@ pub enum FaultClass {
     Unavailable,
     /// The server asks to slow down; not applied.
     Throttled,
+    /// It was never sent: its turn did not come in time.
+    Unsent,
     /// The object was changed or deleted since it was read; read it again.
     Stale,
     /// The thing (or what it refers to) does not exist.
@@ -224,7 +226,12 @@ impl FaultClass {
     pub fn may_pass(self) -> bool {
         matches!(
             self,
-            Self::NoAnswer | Self::Unavailable | Self::Throttled | Self::Stale | Self::NotLeading
+            Self::NoAnswer
+                | Self::Unavailable
+                | Self::Throttled
+                | Self::Unsent
+                | Self::Stale
+                | Self::NotLeading
         )
     }
 
@@ -234,6 +241,7 @@ impl FaultClass {
             Self::NoAnswer => "no_answer",
             Self::Unavailable => "unavailable",
             Self::Throttled => "throttled",
+            Self::Unsent => "unsent",
             Self::Stale => "stale",
             Self::NotFound => "not_found",
             Self::AlreadyExists => "already_exists",

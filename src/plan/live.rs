@@ -183,7 +183,7 @@ fn renew(view: &View, lease: &Lease, now: Timestamp) -> Option<Step> {
     })))
 }
 
-fn hint_revokes(view: &View, lease: &Lease) -> bool {
+pub(super) fn hint_revokes(view: &View, lease: &Lease) -> bool {
     let before = view.role_hint.revoke_before;
     let hint = &view.role_hint;
     hint.leaving || hint.account_leaving || before.is_some_and(|t| lease.issued_at.0 < t)

@@ -16,6 +16,7 @@ pub mod lease;
 mod live;
 pub mod naming;
 pub mod ownership;
+pub mod pacing;
 mod policy;
 pub mod reasons;
 pub mod record;

@@ -20,7 +20,13 @@ const FIRST_PROOF_PAUSE: SignedDuration = SignedDuration::from_millis(100);
 /// Longest pause between two proofs. New keys take 2–15 s.
 const MAX_PROOF_PAUSE: SignedDuration = SignedDuration::from_secs(1);
 
-/// The API server cannot serve now: nothing to decide, try again later.
+/// How often a call is made again that AWS throttled. It took no effect, and
+/// waits for its turn at a lower rate; only a request that has no luck again
+/// and again is worth a word in its status, and a pause.
+const THROTTLED_AGAIN: u32 = 3;
+
+/// The API server cannot serve now, or a call did not get its turn: nothing
+/// happened and there is nothing to decide, start over later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stall(pub Fault);
 
@@ -43,8 +49,8 @@ impl View {
     /// change.
     ///
     /// # Errors
-    /// [`Stall`] when the API server did not serve the write: the same step is
-    /// to be tried again after a pause.
+    /// [`Stall`] when the API server did not serve the write, or a call to AWS
+    /// was never made: the same step is to be tried again later.
     pub fn record(
         &mut self,
         effect: &Effect,
@@ -93,6 +99,8 @@ impl View {
         self.record_offer(effect, None);
         if effect.on_kubernetes() {
             self.work.stalls = 0;
+        } else {
+            self.work.throttled = 0;
         }
         let was = self.permissions_on_user();
         let was_live = self.live().is_some();
@@ -302,6 +310,13 @@ impl View {
         self.record_offer(effect, Some(fault.class));
         let work = &mut self.work;
         match (effect, fault.class) {
+            // Nobody's fault: no failure is counted, no pause taken.
+            (_, FaultClass::Unsent) => return Err(Stall(fault)),
+            (effect, FaultClass::Throttled)
+                if !effect.on_kubernetes() && work.throttled < THROTTLED_AGAIN =>
+            {
+                work.throttled += 1;
+            }
             // The object changed under us: look again, decide again.
             (
                 Effect::Begin(_) | Effect::Release | Effect::Report(_),

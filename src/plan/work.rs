@@ -55,6 +55,8 @@ pub struct Work {
     pub failure: Option<Verdict>,
     /// Why everything is being taken back.
     pub abandon: Option<Verdict>,
+    /// How often in a row AWS throttled the call that is due.
+    pub throttled: u32,
     /// Calls to the API server in a row that it could not serve.
     pub stalls: u32,
 }
@@ -120,9 +122,10 @@ pub struct Held {
 }
 
 impl Held {
-    /// Whether the key waited too long to be accepted.
+    /// Whether AWS took too long to accept the key. One that was never tried,
+    /// because calls wait for their turn, is not given up for that.
     pub fn overdue(&self, now: Timestamp) -> bool {
-        !self.proven && now.duration_since(self.since) > PROOF_DEADLINE
+        !self.proven && self.tries > 0 && now.duration_since(self.since) > PROOF_DEADLINE
     }
 }
 

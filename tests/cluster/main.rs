@@ -17,6 +17,7 @@ mod issue;
 mod leadership;
 mod leases;
 mod moto;
+mod pacing;
 mod rbac;
 mod restart;
 mod root_rotation;

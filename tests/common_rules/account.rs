@@ -9,6 +9,7 @@ pub fn cases() -> Vec<Case> {
     all.extend(paths());
     all.extend(chains());
     all.extend(rotation());
+    all.extend(limits());
     all.extend(marks_of_users(Kind::Account, "iamUsers"));
     all
 }
@@ -91,6 +92,23 @@ fn rotation() -> Vec<Case> {
         rule(kind, secret("1m"), secret("59s"), bounds),
         rule(kind, secret("8760h"), secret("8760h1s"), bounds),
         rule(kind, secret("1h30m"), secret("1d"), bounds),
+    ]
+}
+
+fn limits() -> Vec<Case> {
+    let kind = Kind::Account;
+    let users = |n: i64| json!({"limits": {"maxUsers": n}});
+    let calls = |n: i64| json!({"limits": {"requestsPerSecond": n}});
+    let low = "should be greater than or equal to";
+    vec![
+        schema(kind, users(0), users(-1), low),
+        schema(kind, calls(1), calls(0), low),
+        schema(
+            kind,
+            calls(10_000),
+            calls(10_001),
+            "should be less than or equal to",
+        ),
     ]
 }
 

@@ -318,6 +318,7 @@ fn had_no_effect(class: FaultClass) -> bool {
     matches!(
         class,
         FaultClass::Throttled
+            | FaultClass::Unsent
             | FaultClass::AccessDenied
             | FaultClass::BadCredentials
             | FaultClass::Refused
@@ -332,7 +333,7 @@ fn verdict(effect: &Effect, fault: &Fault) -> Verdict {
     );
     let (reason, hint) = match fault.class {
         _ if on_secret => (Reason::SecretRefused, ""),
-        FaultClass::Throttled => (Reason::AwsThrottled, ""),
+        FaultClass::Throttled | FaultClass::Unsent => (Reason::AwsThrottled, ""),
         FaultClass::QuotaExceeded => (Reason::AwsQuotaExceeded, ""),
         FaultClass::AccessDenied => (
             Reason::AwsAccessDenied,

@@ -6,6 +6,7 @@ mod leases;
 mod operator;
 mod static_users;
 mod stories;
+mod throttling;
 mod world;
 
 pub(crate) use operator::Mishap;

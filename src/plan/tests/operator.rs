@@ -30,10 +30,14 @@ pub(crate) enum Mishap {
     /// The process is told to hand over before it: it takes back the key that
     /// nobody was given, and ends.
     HandOver,
+    /// The server asks to slow down.
+    Throttled,
+    /// It is never sent: its turn does not come.
+    Unsent,
 }
 
 impl Mishap {
-    /// Those that come unasked.
+    /// Those that come unasked. The last three have stories of their own.
     pub const ALL: [Self; 5] = [
         Self::DieBefore,
         Self::DieAfter,
@@ -165,6 +169,10 @@ impl Operator {
                         Some(Mishap::Unavailable) => {
                             Outcome::Failed(no_answer(FaultClass::Unavailable))
                         }
+                        Some(Mishap::Throttled) => {
+                            Outcome::Failed(no_answer(FaultClass::Throttled))
+                        }
+                        Some(Mishap::Unsent) => Outcome::Failed(no_answer(FaultClass::Unsent)),
                     };
                     if view.record(&effect, outcome, world.now).is_err() {
                         self.keep(view);

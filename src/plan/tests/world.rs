@@ -70,6 +70,7 @@ impl World {
             tags: Default::default(),
             arn: "arn:aws:iam::123456789012:user/operator".into(),
             max_users: 0,
+            requests_per_second: None,
         }));
         Self {
             now,

@@ -245,6 +245,8 @@ impl Process {
             }
             Some(Mishap::LoseCall) => Err(fault(FaultClass::NoAnswer)),
             Some(Mishap::Unavailable) => Err(fault(FaultClass::Unavailable)),
+            Some(Mishap::Throttled) => Err(fault(FaultClass::Throttled)),
+            Some(Mishap::Unsent) => Err(fault(FaultClass::Unsent)),
         };
         self.view.record(effect, outcome, world.now);
     }

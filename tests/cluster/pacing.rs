@@ -1,0 +1,116 @@
+//! An AWS that allows few calls: who gets them.
+
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use futures::future::try_join_all;
+use keylease::api::Phase;
+use keylease_testbed::aws::{Call, Outcome, Rate};
+use keylease_testbed::{FakeConfig, wait};
+use kube::api::ListParams;
+use serde_json::json;
+
+use crate::harness::{Bed, LATER, Scene, Settings, Story};
+
+/// Requests of the burst: at 20 calls a second half a minute's worth.
+const BURST: usize = 200;
+
+/// A bed whose AWS allows 20 IAM calls a second.
+async fn slow_bed() -> Result<Arc<Bed>> {
+    let rate = Rate {
+        per_second: 20.0,
+        burst: 20.0,
+    };
+    let usual = Settings::default();
+    let aws = FakeConfig {
+        rate: Some(rate),
+        ..usual.aws
+    };
+    Bed::start(Settings { aws, ..usual }).await
+}
+
+/// A namespace that asks for many at once; some of them are served already.
+async fn burst(bed: Arc<Bed>, name: &str) -> Result<Scene> {
+    let scene = Scene::on(bed, name).await?;
+    scene.role(json!({})).await?;
+    let names: Vec<_> = (0..BURST).map(|n| format!("r{n}")).collect();
+    try_join_all(names.iter().map(|name| scene.request(name, json!({})))).await?;
+    wait::until("a few to be served", LATER, || async {
+        let ready = ready(&scene).await.unwrap_or_default();
+        (ready.len() >= 10).then_some(())
+    })
+    .await?;
+    Ok(scene)
+}
+
+/// Names of the requests that are served.
+async fn ready(scene: &Scene) -> Result<Vec<String>> {
+    let mut all = scene.requests().list(&ListParams::default()).await?.items;
+    all.retain(|r| r.status.as_ref().and_then(|s| s.phase) == Some(Phase::Ready));
+    Ok(all.into_iter().filter_map(|r| r.metadata.name).collect())
+}
+
+/// From the first of these calls to the last: how many others came between.
+fn others_between(journal: &[Call], ours: impl Fn(&Call) -> bool) -> usize {
+    let iam: Vec<_> = journal.iter().filter(|c| c.service == "iam").collect();
+    let at: Vec<_> = (0..iam.len()).filter(|n| ours(iam[*n])).collect();
+    let (Some(first), Some(last)) = (at.first(), at.last()) else {
+        return usize::MAX;
+    };
+    last + 1 - first - at.len()
+}
+
+/// One request of another namespace does not wait for two hundred: between its
+/// calls come at most a few of theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_does_not_hold_up_another_namespace() -> Story {
+    let bed = slow_bed().await?;
+    let crowd = burst(bed.clone(), "pace-crowd").await?;
+    let single = Scene::on(bed.clone(), "pace-single").await?;
+    single.role(json!({})).await?;
+    single.request("app", json!({})).await?;
+    single.ready_within("app", LATER).await?;
+    let served = ready(&crowd).await?.len();
+    assert!(served < BURST / 2, "{served} of the burst went before it");
+    let prefix = single.user_prefix("app");
+    let others = others_between(&bed.aws.journal(), |c| {
+        c.user.as_ref().is_some_and(|u| u.starts_with(&prefix))
+    });
+    assert!(others <= 12, "{others} calls of the burst between its own");
+    Ok(())
+}
+
+/// Keys that are to die do not wait for keys that are to be made. In the end
+/// everything is served, and hardly a call was throttled.
+#[tokio::test(flavor = "multi_thread")]
+async fn revocation_overtakes_issuing() -> Story {
+    let bed = slow_bed().await?;
+    let crowd = burst(bed.clone(), "pace-revoke").await?;
+    let mut leaving = ready(&crowd).await?;
+    leaving.truncate(5);
+    try_join_all(leaving.iter().map(|name| crowd.delete(name))).await?;
+    try_join_all(leaving.iter().map(|name| crowd.gone_within(name, LATER))).await?;
+    let served = ready(&crowd).await?.len();
+    assert!(served < BURST / 2, "{served} were issued meanwhile");
+    let removes = ["DeleteAccessKey", "DetachUserPolicy", "DeleteUser"];
+    let others = others_between(&bed.aws.journal(), |c| removes.contains(&c.op.as_str()));
+    assert!(others <= 15, "{others} other calls between the revocations");
+
+    wait::until_ok("all to be served", LATER, || async {
+        let served = ready(&crowd).await?.len();
+        ensure!(served == BURST - leaving.len(), "{served} are");
+        Ok(())
+    })
+    .await?;
+    let failures = crowd.requests().list(&ListParams::default()).await?.items;
+    let failed = failures.iter().filter(|r| {
+        let status = r.status.as_ref();
+        status.and_then(|s| s.failures).unwrap_or_default() > 0
+    });
+    assert_eq!(failed.count(), 0, "throttling is nobody's failure");
+    let journal = bed.aws.journal();
+    let throttled = |c: &&Call| matches!(&c.outcome, Outcome::Error(code) if code == "Throttling");
+    let throttled = journal.iter().filter(throttled).count();
+    assert!(throttled * 20 < journal.len(), "{throttled} throttled");
+    Ok(())
+}
