@@ -100,6 +100,9 @@ async fn on_aws(
         *key = Some(made);
         return Ok(Outcome::SessionIssued(id, expires));
     }
+    if let Effect::ReadGroup(name) = effect {
+        return aws.group_policies(name).await.map(Outcome::Group);
+    }
     if let Effect::FindUser(name) = effect {
         let found = aws.get_user(name).await?;
         return Ok(Outcome::Adoptee(ownership::adoptee(found)));

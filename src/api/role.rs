@@ -144,12 +144,19 @@ pub struct AssumedRole {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 2048))]
     pub policy_document: Option<String>,
+
+    /// Names of IAM groups whose policies, attached and inline, narrow the
+    /// session too. They are read anew for each issue. At most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), inner(length(min = 1, max = 128)), extend("x-kubernetes-list-type" = "set"))]
+    #[x_kube(validation = Rule::new("self.all(g, g.matches('^[A-Za-z0-9_+=,.@-]+$'))").message("group names have 1-128 letters, digits and _+=,.@-"))]
+    pub groups: Vec<String>,
 }
 
 /// A federation token, by `sts:GetFederationToken`.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.policyArns) && size(self.policyArns) > 0 || has(self.policyDocument)").message("a federation token without a policy may do nothing; set policyArns or policyDocument"))]
+#[x_kube(validation = Rule::new("has(self.policyArns) && size(self.policyArns) > 0 || has(self.policyDocument) || has(self.groups) && size(self.groups) > 0").message("a federation token without a policy may do nothing; set policyArns, policyDocument or groups"))]
 pub struct FederationToken {
     /// ARNs of managed policies that narrow the operator's rights. At most 10.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -161,6 +168,13 @@ pub struct FederationToken {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 2048))]
     pub policy_document: Option<String>,
+
+    /// Names of IAM groups whose policies, attached and inline, narrow the
+    /// operator's rights too. They are read anew for each issue. At most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), inner(length(min = 1, max = 128)), extend("x-kubernetes-list-type" = "set"))]
+    #[x_kube(validation = Rule::new("self.all(g, g.matches('^[A-Za-z0-9_+=,.@-]+$'))").message("group names have 1-128 letters, digits and _+=,.@-"))]
+    pub groups: Vec<String>,
 }
 
 /// A session token, by `sts:GetSessionToken`. It has no settings.

@@ -5,6 +5,7 @@ mod budget;
 mod call;
 mod error;
 mod gate;
+mod groups;
 mod inventory;
 mod keys;
 mod leading;

@@ -5,6 +5,13 @@ use serde_json::{Value, json};
 use crate::plan::account::DEFAULT_PATH;
 use crate::plan::root_rotation::user_of;
 
+/// Calls that read the policies of a group into a session.
+const ON_READ_GROUPS: [&str; 3] = [
+    "iam:ListAttachedGroupPolicies",
+    "iam:ListGroupPolicies",
+    "iam:GetGroupPolicy",
+];
+
 /// Calls that are made on a static user, which was there before and stays.
 const ON_STATIC_USERS: [&str; 4] = [
     "iam:GetUser",
@@ -79,6 +86,11 @@ pub(super) struct Args {
     #[arg(long = "allow-group", value_name = "NAME")]
     groups: Vec<String>,
 
+    /// Name of an IAM group whose policies sessions carry (groups of assumedRole
+    /// and federationToken). Repeatable. Default: none.
+    #[arg(long = "read-group", value_name = "NAME")]
+    read_groups: Vec<String>,
+
     /// ARN of an IAM role that roles of type assumedRole may hand out.
     /// Repeatable. Default: none.
     #[arg(long = "assume-role", value_name = "ARN")]
@@ -116,6 +128,7 @@ fn policy(args: &Args) -> Value {
         boundary,
         policies,
         groups,
+        read_groups,
         assumed,
         federation,
         static_users,
@@ -161,6 +174,13 @@ fn policy(args: &Args) -> Value {
         statements.push(json!({
             "Sid": "GroupMembership", "Effect": "Allow",
             "Action": ["iam:AddUserToGroup", "iam:RemoveUserFromGroup"], "Resource": groups,
+        }));
+    }
+    if !read_groups.is_empty() {
+        let groups = read_groups.iter().map(|g| arn(&format!("group/{g}")));
+        statements.push(json!({
+            "Sid": "ReadGroups", "Effect": "Allow",
+            "Action": ON_READ_GROUPS, "Resource": groups.collect::<Vec<_>>(),
         }));
     }
     if !assumed.is_empty() {
@@ -232,6 +252,7 @@ mod tests {
             boundary: None,
             policies: vec![],
             groups: vec![],
+            read_groups: vec![],
             assumed: vec![],
             federation: false,
             static_users: vec![],

@@ -12,7 +12,7 @@ use super::lease::Term;
 use super::naming;
 use super::reasons::Reason;
 use super::secret::SecretFacts;
-use super::session_spec::SessionSpec;
+use super::session_spec::{GroupPolicies, SessionSpec};
 use crate::api::{AwsCredentialRequest, AwsCredentialRequestStatus, AwsRole, Holder, Workload};
 
 /// One change to the world: one call that writes (or, for
@@ -48,6 +48,8 @@ pub enum Effect {
     /// Give the role's static user back.
     Unclaim,
 
+    /// Read the policies of an IAM group, for a session that carries them.
+    ReadGroup(String),
     /// Ask STS for a session.
     IssueSession(Box<SessionSpec>),
     /// Find a user that is to be adopted.
@@ -148,6 +150,8 @@ pub enum Outcome {
     Role(Arc<AwsRole>),
     /// The Secret that was written.
     Secret(SecretFacts),
+    /// The policies of a group.
+    Group(GroupPolicies),
     /// What was found of a user that is to be adopted.
     Adoptee(Adoptee),
     /// Whose the user of our name is.
@@ -286,6 +290,7 @@ impl Effect {
             Self::Claim(_) => "claim",
             Self::Unclaim => "unclaim",
             Self::FindUser(_) => "find_user",
+            Self::ReadGroup(_) => "read_group",
             Self::IssueSession(_) => "issue_session",
             Self::DeleteSecret(_) => "delete_secret",
             Self::Release => "release",

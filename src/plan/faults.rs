@@ -121,6 +121,7 @@ fn describe(effect: &Effect) -> String {
             SessionCall::SessionToken => "GetSessionToken".into(),
         },
         Effect::Claim(_) | Effect::Unclaim => "writing the AwsRole".into(),
+        Effect::ReadGroup(group) => format!("reading the policies of group {group}"),
         Effect::FindUser(user) => format!("GetUser {user}"),
         Effect::CreateUser => "CreateUser".into(),
         Effect::InspectUser => "GetUser".into(),

@@ -1,6 +1,6 @@
 //! Checks on IAM policy documents, before AWS sees them.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// AWS's quota for all inline policies of a user, in characters without white
 /// space (IAM and STS quotas, "IAM user inline policies").
@@ -29,6 +29,41 @@ pub fn check_document(text: &str) -> Result<(), String> {
             "has no Statement; write { \"Version\": \"2012-10-17\", \"Statement\": [ … ] }".into(),
         ),
     }
+}
+
+/// One policy that says what all of these say; `None` where there are none.
+/// Statements lose their names, which have to differ within one policy.
+///
+/// # Errors
+/// What is wrong, as the end of a sentence that names them.
+pub fn combine(documents: &[&String]) -> Result<Option<String>, String> {
+    let mut all = Vec::new();
+    for document in documents {
+        let parsed: Value =
+            serde_json::from_str(document).map_err(|e| format!("are not all JSON: {e}"))?;
+        match parsed.get("Statement") {
+            Some(Value::Array(statements)) => all.extend(statements.iter().cloned()),
+            Some(statement) => all.push(statement.clone()),
+            None => return Err("are not all policies: one has no Statement".to_owned()),
+        }
+    }
+    if all.is_empty() {
+        return Ok(None);
+    }
+    for statement in &mut all {
+        if let Some(statement) = statement.as_object_mut() {
+            statement.remove("Sid");
+        }
+    }
+    let text = json!({"Version": "2012-10-17", "Statement": all}).to_string();
+    let size = text.chars().count();
+    if size > INLINE_QUOTA {
+        return Err(format!(
+            "have {size} characters together with the role's own, and AWS lets a session carry \
+             {INLINE_QUOTA}; make managed policies of them"
+        ));
+    }
+    Ok(Some(text))
 }
 
 #[cfg(test)]

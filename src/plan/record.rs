@@ -117,6 +117,9 @@ impl View {
             (Effect::Claim(_) | Effect::Unclaim, Outcome::Role(role)) => {
                 self.role = RoleView::Found(role);
             }
+            (Effect::ReadGroup(group), Outcome::Group(policies)) => {
+                work.groups.insert(group.clone(), policies);
+            }
             (Effect::FindUser(_), Outcome::Adoptee(found)) => work.adoptee = found,
             // A rotation begins on a user that rested since it was made: what
             // is on it is what the intent said, and no key is unknown.

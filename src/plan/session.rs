@@ -43,6 +43,18 @@ pub(super) fn issue(view: &View, spec: &SessionSpec, now: Timestamp) -> Step {
                 max_expires_at: expires_at,
             }))
         }
-        None => Step::Do(Effect::IssueSession(Box::new(spec.clone()))),
+        None => ask(view, spec, now),
+    }
+}
+
+/// The call, once the groups whose policies it carries are read.
+fn ask(view: &View, spec: &SessionSpec, now: Timestamp) -> Step {
+    let read = &view.work.groups;
+    if let Some(group) = spec.groups.iter().find(|g| !read.contains_key(*g)) {
+        return Step::Do(Effect::ReadGroup(group.clone()));
+    }
+    match spec.clone().with_groups(read) {
+        Ok(spec) => Step::Do(Effect::IssueSession(Box::new(spec))),
+        Err(verdict) => issue::refuse(view, &verdict, now),
     }
 }

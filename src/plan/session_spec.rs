@@ -29,6 +29,58 @@ pub struct SessionSpec {
     pub policy_arns: Vec<String>,
     /// Inline policy that narrows the session.
     pub policy_document: Option<String>,
+    /// IAM groups whose policies narrow it too, as long as they were not read.
+    pub groups: Vec<String>,
+}
+
+/// The policies of an IAM group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupPolicies {
+    /// Managed policies that are attached to it.
+    pub arns: Vec<String>,
+    /// Its inline policies, as JSON.
+    pub documents: Vec<String>,
+}
+
+/// Most managed policies that narrow a session (STS API reference,
+/// PolicyArns).
+const MAX_POLICIES: usize = 10;
+
+impl SessionSpec {
+    /// The spec with the policies of its groups in it.
+    ///
+    /// # Errors
+    /// A verdict when a session cannot carry them all.
+    pub fn with_groups(self, read: &BTreeMap<String, GroupPolicies>) -> Result<Self, Verdict> {
+        let groups: Vec<_> = self.groups.iter().filter_map(|g| read.get(g)).collect();
+        if groups.is_empty() {
+            return Ok(self);
+        }
+        let invalid = |message: String| Verdict::new(Reason::RoleInvalid, message);
+        let names = self.groups.join(", ");
+        let mut policy_arns = self.policy_arns;
+        policy_arns.extend(groups.iter().flat_map(|g| g.arns.iter().cloned()));
+        policy_arns.sort();
+        policy_arns.dedup();
+        if policy_arns.len() > MAX_POLICIES {
+            return Err(invalid(format!(
+                "the role and its groups {names} have {} managed policies, and AWS lets a session \
+                 carry {MAX_POLICIES}; name fewer",
+                policy_arns.len()
+            )));
+        }
+        let documents = groups.iter().flat_map(|g| &g.documents);
+        let documents: Vec<_> = self.policy_document.iter().chain(documents).collect();
+        let policy_document = policy::combine(&documents)
+            .map_err(|e| invalid(format!("the inline policies of groups {names} {e}")))?;
+        Ok(Self {
+            policy_arns,
+            policy_document,
+            groups: Vec::new(),
+            call: self.call,
+            seconds: self.seconds,
+        })
+    }
 }
 
 /// The three calls.
@@ -78,28 +130,39 @@ pub fn of(
     issue: &str,
 ) -> Result<Option<SessionSpec>, Verdict> {
     let name = |longest| session_name(request, issue, longest);
-    let (call, policy_arns, policy_document) = if let Some(assumed) = &role.spec.assumed_role {
-        let call = SessionCall::AssumeRole {
-            role_arn: chosen_role(request, &assumed.role_arns)?,
-            name: name(MAX_SESSION_NAME),
-            external_id: assumed.external_id.clone(),
-            tags: assumed
-                .session_tags
-                .iter()
-                .map(|(key, value)| (key.clone(), fill(&value.0, request)))
-                .collect(),
+    let (call, policy_arns, policy_document, groups) =
+        if let Some(assumed) = &role.spec.assumed_role {
+            let call = SessionCall::AssumeRole {
+                role_arn: chosen_role(request, &assumed.role_arns)?,
+                name: name(MAX_SESSION_NAME),
+                external_id: assumed.external_id.clone(),
+                tags: assumed
+                    .session_tags
+                    .iter()
+                    .map(|(key, value)| (key.clone(), fill(&value.0, request)))
+                    .collect(),
+            };
+            (
+                call,
+                &assumed.policy_arns,
+                &assumed.policy_document,
+                &assumed.groups,
+            )
+        } else if let Some(token) = &role.spec.federation_token {
+            let call = SessionCall::FederationToken {
+                name: name(MAX_FEDERATION_NAME),
+            };
+            (
+                call,
+                &token.policy_arns,
+                &token.policy_document,
+                &token.groups,
+            )
+        } else if role.spec.session_token.is_some() {
+            (SessionCall::SessionToken, &Vec::new(), &None, &Vec::new())
+        } else {
+            return Ok(None);
         };
-        (call, &assumed.policy_arns, &assumed.policy_document)
-    } else if let Some(token) = &role.spec.federation_token {
-        let call = SessionCall::FederationToken {
-            name: name(MAX_FEDERATION_NAME),
-        };
-        (call, &token.policy_arns, &token.policy_document)
-    } else if role.spec.session_token.is_some() {
-        (SessionCall::SessionToken, &Vec::new(), &None)
-    } else {
-        return Ok(None);
-    };
     if let Some(document) = policy_document {
         policy::check_document(document).map_err(|e| {
             let name = role.metadata.name.as_deref().unwrap_or_default();
@@ -114,6 +177,7 @@ pub fn of(
         seconds: i32::try_from(ttls.ttl.as_secs()).unwrap_or(i32::MAX),
         policy_arns: policy_arns.clone(),
         policy_document: policy_document.clone(),
+        groups: groups.clone(),
     }))
 }
 
@@ -159,6 +223,41 @@ mod tests {
         assert_eq!(one.len(), MAX_FEDERATION_NAME);
         assert!(one.starts_with("team-a-name-that-is"));
         assert_ne!(one, session_name(&long, "2", MAX_FEDERATION_NAME));
+    }
+
+    #[test]
+    fn policies_of_groups_join_those_of_the_role() {
+        let spec = SessionSpec {
+            call: SessionCall::SessionToken,
+            seconds: 900,
+            policy_arns: vec!["b".into()],
+            policy_document: Some(r#"{"Statement":{"Sid":"A","Effect":"Allow"}}"#.into()),
+            groups: vec!["g".into()],
+        };
+        let document = r#"{"Version":"2012-10-17","Statement":[{"Sid":"A","Effect":"Deny"}]}"#;
+        let mut group = GroupPolicies {
+            arns: vec!["a".into(), "b".into()],
+            documents: vec![document.into()],
+        };
+        let read = |g: &GroupPolicies| BTreeMap::from([("g".to_owned(), g.clone())]);
+        let joined = spec.clone().with_groups(&read(&group)).unwrap();
+        assert_eq!(joined.policy_arns, ["a", "b"]);
+        let joined: serde_json::Value =
+            serde_json::from_str(&joined.policy_document.unwrap()).unwrap();
+        assert_eq!(
+            joined["Statement"],
+            serde_json::json!([{"Effect": "Allow"}, {"Effect": "Deny"}])
+        );
+        group.arns = (0..10).map(|n| format!("p{n}")).collect();
+        let told = spec.clone().with_groups(&read(&group)).unwrap_err();
+        assert!(told.message.contains("11 managed"), "{}", told.message);
+        group.arns.clear();
+        group.documents = vec![format!(
+            r#"{{"Statement":[{{"Action":"{}"}}]}}"#,
+            "x".repeat(2048)
+        )];
+        let told = spec.with_groups(&read(&group)).unwrap_err();
+        assert!(told.message.contains("2048"), "{}", told.message);
     }
 
     #[test]

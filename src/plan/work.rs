@@ -12,6 +12,7 @@ use super::adopted::Adoptee;
 use super::effect::Attachment;
 use super::intent::{Intent, Permission};
 use super::reasons::Verdict;
+use super::session_spec::GroupPolicies;
 use crate::api::Workload;
 
 /// How long after an uncertain `CreateAccessKey` (one of ours whose answer was
@@ -47,6 +48,8 @@ pub struct Work {
     pub held: Option<Held>,
     /// What an inventory found, or `None` before one was taken.
     pub inventory: Option<Vec<Attachment>>,
+    /// Policies of IAM groups, by name.
+    pub groups: BTreeMap<String, GroupPolicies>,
     /// Workloads that were rolled for the key in the Secret.
     pub restarted: Vec<Workload>,
     /// What was removed since the inventory (or since the beginning).

@@ -74,6 +74,60 @@ async fn an_assumed_role_is_used_by_the_aws_cli() -> Story {
     Ok(())
 }
 
+/// The policies of groups, attached and inline, go into the session.
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_of_groups_narrow_a_session() -> Story {
+    let scene = Scene::shared("s-groups").await?;
+    let aws = &scene.bed.aws;
+    aws.add_group("readers");
+    let group = ["--group-name", "readers"];
+    let attach = ["iam", "attach-group-policy", "--policy-arn", READ_ONLY];
+    aws.aws_cli(&[], &[&attach[..], &group].concat()).await?;
+    let document = r#"{"Version":"2012-10-17","Statement":[{"Sid":"One","Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}"#;
+    let put = [
+        "iam",
+        "put-group-policy",
+        "--policy-name",
+        "objects",
+        "--policy-document",
+        document,
+    ];
+    aws.aws_cli(&[], &[&put[..], &group].concat()).await?;
+    let role = json!({"federationToken": {"groups": ["readers"]}});
+    used(&scene, role, json!({})).await?;
+    let journal = aws.journal();
+    let ours = |v: &String| v.starts_with("s-groups-");
+    let call = journal
+        .iter()
+        .find(|c| c.op == "GetFederationToken" && c.params.values().any(ours));
+    let params = &call.context("no GetFederationToken")?.params;
+    assert!(params.values().any(|v| v == READ_ONLY), "{params:?}");
+    let narrowed = params
+        .values()
+        .any(|v| v.contains("s3:GetObject") && !v.contains("Sid"));
+    assert!(narrowed, "{params:?}");
+    Ok(())
+}
+
+/// A group that is not there is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_group_is_named() -> Story {
+    let scene = Scene::shared("s-no-group").await?;
+    let object = json!({
+        "apiVersion": "keylease.dev/v1alpha1", "kind": "AwsRole",
+        "metadata": {"name": scene.name}, "spec": {
+            "accountRef": {"name": "default"},
+            "federationToken": {"groups": ["nobody"]},
+            "allowedNamespaces": {"names": [scene.name]},
+        },
+    });
+    scene.bed.cluster.kubectl_apply(&object.to_string()).await?;
+    scene.request("app", json!({})).await?;
+    let told = scene.refused("app", "RefusedByAws").await?;
+    assert!(told.contains("group nobody"), "{told}");
+    Ok(())
+}
+
 /// `GetFederationToken`, narrowed by a policy.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_federation_token_is_used_by_the_aws_cli() -> Story {

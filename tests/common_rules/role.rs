@@ -287,6 +287,7 @@ fn types() -> Vec<Case> {
     let is_role = "roleArns must be ARNs of IAM roles";
     let user_arn = json!({"roleArns": ["arn:aws:iam::123456789012:user/reader"]});
     let no_policy = "a federation token without a policy may do nothing";
+    let group_names = "group names have 1-128 letters";
     vec![
         rule(KIND, token(), json!({"sessionToken": {}}), one_of),
         rule(KIND, assumed(json!({})), assumed(user_arn), is_role),
@@ -315,6 +316,24 @@ fn types() -> Vec<Case> {
             "at least 2 chars long",
         ),
         rule(KIND, federated(policies), federated(json!({})), no_policy),
+        rule(
+            KIND,
+            federated(json!({"groups": ["readers"]})),
+            federated(json!({"groups": []})),
+            no_policy,
+        ),
+        rule(
+            KIND,
+            federated(json!({"groups": ["readers"]})),
+            federated(json!({"groups": ["team/readers"]})),
+            group_names,
+        ),
+        rule(
+            KIND,
+            assumed(json!({"groups": ["readers"]})),
+            assumed(json!({"groups": ["team/readers"]})),
+            group_names,
+        ),
         schema(
             KIND,
             json!({"limits": {"maxLeases": 0}}),

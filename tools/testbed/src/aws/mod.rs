@@ -197,7 +197,9 @@ impl FakeAws {
     pub fn add_group(&self, name: &str) {
         let mut engine = self.engine.lock();
         let groups = &mut engine.state.groups;
-        groups.entry(name.to_owned()).or_insert_with(Timestamp::now);
+        groups
+            .entry(name.to_owned())
+            .or_insert_with(|| state::Group::new(Timestamp::now()));
     }
 
     /// Makes a customer-managed policy exist.

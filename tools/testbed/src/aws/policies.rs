@@ -37,7 +37,7 @@ pub(super) fn get_managed(ctx: &mut Ctx<'_>) -> Answer {
     Ok(Some(Xml::new().element("Policy", xml)))
 }
 
-fn policy_name(arn: &str) -> &str {
+pub(super) fn policy_name(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
 

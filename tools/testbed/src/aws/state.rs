@@ -77,7 +77,7 @@ pub(super) struct State {
     pub(super) users: BTreeMap<String, User>,
     pub(super) keys: HashMap<String, Key>,
     /// When each group was created.
-    pub(super) groups: BTreeMap<String, Timestamp>,
+    pub(super) groups: BTreeMap<String, Group>,
     pub(super) policies: BTreeSet<String>,
     /// Serial numbers of virtual MFA devices, in use or not.
     pub(super) virtual_mfas: BTreeSet<String>,
@@ -240,4 +240,24 @@ impl Key {
 /// The form of a name that two names share if AWS takes them for the same.
 pub(super) fn fold(name: &str) -> String {
     name.to_ascii_lowercase()
+}
+
+/// A group.
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    pub(super) created: Timestamp,
+    /// Managed policies by ARN.
+    pub(super) attached: BTreeSet<String>,
+    /// Inline policies by name.
+    pub(super) inline: BTreeMap<String, String>,
+}
+
+impl Group {
+    pub(super) fn new(created: Timestamp) -> Self {
+        Self {
+            created,
+            attached: BTreeSet::new(),
+            inline: BTreeMap::new(),
+        }
+    }
 }
