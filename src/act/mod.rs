@@ -23,8 +23,7 @@ use crate::plan::ownership;
 use crate::plan::pacing::Priority;
 use crate::plan::view::{AccountView, RoleView, View};
 
-/// The name under which we write, in `managedFields`.
-pub const FIELD_MANAGER: &str = "keylease";
+pub use crate::plan::naming::FIELD_MANAGER;
 
 /// What effects are performed with.
 #[derive(Clone)]
@@ -53,7 +52,8 @@ impl Hands {
             match session {
                 Some(session) => {
                     let priority = Priority::of_effect(effect, view, Timestamp::now());
-                    on_aws(effect, view, &session.at(priority), key).await
+                    // It has room for each of its calls: not on the stack.
+                    Box::pin(on_aws(effect, view, &session.at(priority), key)).await
                 }
                 None => Err(not_signed_in()),
             }

@@ -114,6 +114,9 @@ impl Calls {
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
         R: std::fmt::Debug + Send + Sync + 'static,
     {
+        // The SDK's futures are large, and whoever awaits them holds them by
+        // value; without this, frames of a development build fill the stack.
+        let call = Box::pin(call);
         let turn = match &self.turns {
             Some(turns) => {
                 let gate = turns.budget.gate(service);

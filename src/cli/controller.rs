@@ -18,6 +18,10 @@ use crate::metrics::Metrics;
 use crate::plan::naming::ClusterId;
 use crate::telemetry::{self, LogFormat};
 
+/// Stack of a worker, in bytes. The SDK's calls are deep: in a development
+/// build a connection that is refused takes more than the usual 2 MiB. Only
+/// what is used counts as memory.
+const STACK: usize = 8 << 20;
 /// Pause between attempts to reach the API server at the start.
 const START_PAUSE: Duration = Duration::from_secs(2);
 
@@ -59,6 +63,7 @@ pub(super) struct Args {
 pub(super) fn run(args: Args) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .thread_stack_size(STACK)
         .build()
         .map_err(|e| format!("cannot start: {e}"))?;
     runtime.block_on(serve(args))

@@ -16,7 +16,8 @@ use tokio::sync::watch;
 
 use super::WATCH_TIMEOUT_SECONDS;
 use crate::api::AwsCredentialRequest;
-use crate::plan::secret::{KEY_ID, MANAGED_BY};
+use crate::plan::secret::MANAGED_BY;
+use crate::plan::secret_edits::key_in;
 use crate::plan::view::SecretHint;
 
 /// What is known of one Secret.
@@ -165,7 +166,7 @@ fn read(secret: &SecretMeta) -> Option<(Place, Entry)> {
     let entry = Entry {
         owner: owner.uid.clone(),
         owner_name: owner.name.clone(),
-        key: secret.annotations().get(KEY_ID).cloned(),
+        key: key_in(&secret.metadata),
     };
     Some(((secret.namespace()?, secret.name_any()), entry))
 }

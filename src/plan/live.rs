@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::effect::{Amendment, Attachment, Effect};
 use super::ending::{self, Ending};
 use super::lease::{Term, truncate, whole_second_from};
-use super::secret::SecretView;
+use super::secret::{SecretFacts, SecretView};
 use super::view::{RoleView, SecretHint, View};
 use super::{Look, Step, adopted, intent, issue, status, ttl};
 use crate::api::{ConditionType, Credential, Lease, OnExpiry, get_condition};
@@ -15,6 +15,10 @@ pub const ROTATE_ANNOTATION: &str = "keylease.dev/rotate-at";
 /// Time before the end of a lease that is kept for making and proving the next
 /// key, on top of the overlap. New keys take 2–15 s.
 const ROTATION_LEAD: SignedDuration = SignedDuration::from_secs(30);
+
+/// Least time between our last write of a Secret and the restoring of one that
+/// was edited.
+const RESTORE_PAUSE: SignedDuration = SignedDuration::from_secs(60);
 
 /// The next step for a running lease.
 pub(super) fn next(view: &View, lease: &Lease, credential: &Credential, now: Timestamp) -> Step {
@@ -63,8 +67,19 @@ pub(super) fn next(view: &View, lease: &Lease, credential: &Credential, now: Tim
         SecretView::Ours(facts) if facts.holds(&credential.access_key_id) => {
             Step::Wait(next_due(view, lease))
         }
+        SecretView::Ours(facts) if restored_at(facts).is_some_and(|at| now < at) => {
+            let at = restored_at(facts).unwrap_or(now);
+            Step::Wait(at.min(next_due(view, lease)))
+        }
         _ => issue::next(view, now),
     }
+}
+
+/// When a Secret that was edited is written anew: whoever edits it again and
+/// again is not given a key each time.
+fn restored_at(facts: &SecretFacts) -> Option<Timestamp> {
+    let written = facts.written.filter(|_| facts.key.is_none())?;
+    written.checked_add(RESTORE_PAUSE).ok()
 }
 
 /// Whether the request is served and nothing hints at a change: the one state

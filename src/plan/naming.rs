@@ -17,6 +17,8 @@ pub const TAG_NAMESPACE: &str = "keylease.dev/namespace";
 pub const TAG_REQUEST: &str = "keylease.dev/request";
 /// Tag that holds the role's name.
 pub const TAG_ROLE: &str = "keylease.dev/role";
+/// The name under which we write to the API server, in `managedFields`.
+pub const FIELD_MANAGER: &str = "keylease";
 /// Name of the inline policy on a user of ours.
 pub const INLINE_POLICY: &str = "keylease";
 

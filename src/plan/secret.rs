@@ -12,6 +12,7 @@ use super::effect::Amendment;
 use super::lease::Term;
 use super::naming;
 use super::reasons::{Reason, Verdict};
+use super::secret_edits;
 use crate::api::{AwsCredentialRequest, SecretKeys, SecretTemplate};
 use crate::key_material::KeyMaterial;
 
@@ -24,6 +25,8 @@ const LEASE_ID: &str = "keylease.dev/lease-id";
 const ISSUED_AT: &str = "keylease.dev/issued-at";
 const EXPIRES_AT: &str = "keylease.dev/expires-at";
 const RENEWED_FOR: &str = "keylease.dev/renewed-for";
+/// Annotation with the number of entries in the data.
+pub const ENTRIES: &str = "keylease.dev/entries";
 const MAX_EXPIRES_AT: &str = "keylease.dev/max-expires-at";
 
 /// A Secret, as far as decisions need it. Never its data.
@@ -47,8 +50,10 @@ pub struct SecretFacts {
     /// Its version, for writes that hit this very state.
     pub resource_version: String,
     /// The id of the key it holds, and the lease it was written for. `None`
-    /// when somebody edited the annotations away.
+    /// when somebody edited the annotations away, or the data.
     pub key: Option<(String, Term)>,
+    /// When we wrote it last.
+    pub written: Option<Timestamp>,
     /// The renewal that was written into it last.
     pub renewed_for: Option<Timestamp>,
 }
@@ -76,7 +81,8 @@ impl SecretView {
         Self::Ours(SecretFacts {
             uid: meta.uid.clone().unwrap_or_default(),
             resource_version: meta.resource_version.clone().unwrap_or_default(),
-            key: meta.annotations.as_ref().and_then(read_key),
+            key: read_key(meta),
+            written: secret_edits::written_at(meta),
             renewed_for: meta
                 .annotations
                 .as_ref()
@@ -85,14 +91,15 @@ impl SecretView {
     }
 }
 
-fn read_key(annotations: &BTreeMap<String, String>) -> Option<(String, Term)> {
+fn read_key(meta: &ObjectMeta) -> Option<(String, Term)> {
+    let annotations = meta.annotations.as_ref()?;
     let time = |key: &str| annotations.get(key)?.parse::<Timestamp>().ok();
     let term = Term {
         issued_at: time(ISSUED_AT)?,
         expires_at: time(EXPIRES_AT)?,
         max_expires_at: time(MAX_EXPIRES_AT)?,
     };
-    Some((annotations.get(KEY_ID)?.clone(), term))
+    Some((secret_edits::key_in(meta)?, term))
 }
 
 /// The Secret of a request. With no key its data is empty: that form is for
@@ -118,6 +125,7 @@ pub fn render(
     if let Some((key, term)) = key {
         annotations.extend(marks(request, key.id(), term));
         data = render_data(&template, region, key, term);
+        annotations.insert(ENTRIES.to_owned(), data.len().to_string());
     }
     Secret {
         metadata: ObjectMeta {

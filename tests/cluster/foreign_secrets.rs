@@ -131,6 +131,47 @@ async fn a_secret_that_somebody_deletes_is_made_again() -> Story {
     Ok(())
 }
 
+/// The data of our own Secret, edited by somebody: a new key, and none of what
+/// was written into it. A label is nobody's business.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_somebody_edits_is_restored() -> Story {
+    let scene = Scene::shared("foreign-edited").await?;
+    scene.role(json!({})).await?;
+    scene.request("app", json!({})).await?;
+    let before = scene.ready("app").await?.status.context("no status")?;
+    let key = before.credential.context("key")?.access_key_id;
+    let edit = |change: serde_json::Value| async {
+        let params = PatchParams::apply("somebody");
+        let params = PatchParams {
+            force: false,
+            ..params
+        };
+        let patch = Patch::Merge(change);
+        scene.secrets().patch("app", &params, &patch).await
+    };
+    edit(json!({"metadata": {"labels": {"team": "a"}}})).await?;
+    edit(json!({"stringData": {"AWS_SECRET_ACCESS_KEY": "nonsense", "more": "x"}})).await?;
+    let restored = |r: &keylease::api::AwsCredentialRequest| {
+        let credential = r.status.as_ref().and_then(|s| s.credential.as_ref());
+        credential.is_some_and(|c| c.access_key_id != key)
+    };
+    scene.until("restored", "app", LATER, restored).await?;
+    scene.expect_one_key("app").await?;
+    let data = scene.secret("app").await?.context("no Secret")?;
+    assert!(!data.contains_key("more"), "what was added is still there");
+    assert_ne!(data["AWS_SECRET_ACCESS_KEY"], "nonsense");
+    let operations = scene.operations("app");
+    let made = operations
+        .iter()
+        .filter(|o| *o == "CreateAccessKey")
+        .count();
+    assert_eq!(
+        made, 2,
+        "one for the lease, one for the edit: {operations:?}"
+    );
+    Ok(())
+}
+
 /// Somebody takes our Secret over by giving it another owner: it is theirs
 /// now, and the key in it ends.
 #[tokio::test(flavor = "multi_thread")]

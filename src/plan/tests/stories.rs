@@ -142,6 +142,7 @@ fn a_foreign_secret_stops_the_request_before_aws_and_is_left_alone() {
         owner: "somebody".into(),
         key: None,
         renewed_for: None,
+        written: None,
         version: 7,
     });
     let mut operator = Operator::new();
@@ -264,4 +265,22 @@ fn an_intent_that_was_edited_by_hand_points_nowhere() {
     let edited = world.request.clone().unwrap();
     let cluster = super::world::World::cluster();
     assert!(crate::plan::intent::Intent::of(&edited, &cluster).is_none());
+}
+
+#[test]
+fn an_edited_secret_is_restored_with_a_new_key_once_a_minute() {
+    let mut world = world();
+    let mut operator = Operator::new();
+    operator.settle(&mut world);
+    let written = world.secret.as_ref().unwrap().written.unwrap();
+    for key in ["AKIA2", "AKIA3"] {
+        world.secret.as_mut().unwrap().key = None;
+        world.secret.as_mut().unwrap().version += 1;
+        operator.settle(&mut world);
+        assert_eq!(world.keys(), [key], "the one before is gone");
+        let secret = world.secret.as_ref().unwrap();
+        assert_eq!(secret.key.as_ref().unwrap().0, key);
+        let pause = secret.written.unwrap().duration_since(written);
+        assert!(pause >= SignedDuration::from_mins(1), "{pause}");
+    }
 }

@@ -26,6 +26,7 @@ pub(super) struct StoredSecret {
     pub owner: String,
     pub key: Option<(String, Term)>,
     pub renewed_for: Option<Timestamp>,
+    pub written: Option<Timestamp>,
     pub version: u64,
 }
 
@@ -167,6 +168,7 @@ impl World {
             uid: "secret-uid".into(),
             resource_version: secret.version.to_string(),
             key: secret.key.clone(),
+            written: secret.written,
             renewed_for: secret.renewed_for,
         })
     }
@@ -324,6 +326,7 @@ impl World {
             owner: view.request.uid_str().to_owned(),
             key: Some((held.id.clone(), term)),
             renewed_for: None,
+            written: Some(self.now),
             version: self.version,
         });
         match self.secret_view() {
