@@ -5,6 +5,7 @@
 pub mod account;
 pub mod admission;
 pub mod backoff;
+mod doubt;
 pub mod effect;
 mod ending;
 mod faults;

@@ -2,6 +2,7 @@
 //! stop point reachable.
 
 mod crashes;
+mod doubts;
 mod leases;
 mod operator;
 mod stories;
