@@ -24,6 +24,7 @@ pub mod secret;
 mod session;
 pub mod session_spec;
 mod status;
+pub mod sweep;
 pub mod ttl;
 pub mod view;
 pub mod work;
