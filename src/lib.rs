@@ -15,4 +15,5 @@ pub mod key_material;
 pub mod metrics;
 pub mod observe;
 pub mod plan;
+pub mod sweep;
 pub mod telemetry;

@@ -1,6 +1,10 @@
 //! Counters and durations, under Prometheus's naming rules. Every label has a
 //! bounded set of values; names of objects are never labels.
 
+mod sweep;
+
+pub use sweep::{SweepMetrics, Tally};
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +54,8 @@ pub struct Metrics {
     reconciles: Family<ReconcileLabels, Counter>,
     transitions: Family<ReasonLabels, Counter>,
     issue_duration: Histogram,
+    /// Those of the sweep.
+    pub sweep: SweepMetrics,
 }
 
 impl Default for Metrics {
@@ -79,12 +85,14 @@ impl Default for Metrics {
             "From the creation of a request to its Secret, in seconds; creation is known to the second",
             issue_duration.clone(),
         );
+        let sweep = SweepMetrics::register(&mut registry);
         Self {
             registry: Arc::new(registry),
             calls,
             reconciles,
             transitions,
             issue_duration,
+            sweep,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! counter. Nothing here decides; the outcome goes back to `plan`.
 
 mod call;
+mod credential_report;
 mod error;
 mod inventory;
 mod keys;

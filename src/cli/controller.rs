@@ -4,15 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, Client};
+use kube::Client;
 use tokio_util::sync::CancellationToken;
 
+use super::sweep::SweepArgs;
 use crate::act::{Announcer, Hands, KubeCalls};
 use crate::aws::{Accounts, Calls, Signer};
 use crate::controller::{Context, Controllers, Desk, Ledger, Notices, SecretIndex};
 use crate::health::{self, Readiness};
 use crate::metrics::Metrics;
+use crate::observe;
 use crate::plan::naming::ClusterId;
 use crate::telemetry::{self, LogFormat};
 
@@ -38,6 +39,9 @@ pub(super) struct Args {
     #[arg(long, env = "KEYLEASE_LOG_FORMAT", value_enum, default_value = "text")]
     log_format: LogFormat,
 
+    #[command(flatten)]
+    sweep: SweepArgs,
+
     /// Name of this instance in events.
     #[arg(long, env = "POD_NAME", default_value = "keylease")]
     instance: String,
@@ -57,6 +61,7 @@ async fn serve(args: Args) -> Result<(), String> {
         namespace,
         log,
         log_format,
+        sweep,
         instance,
     } = args;
     telemetry::init(&log, log_format)?;
@@ -106,6 +111,7 @@ async fn serve(args: Args) -> Result<(), String> {
         metrics,
         notices,
         requests: controllers.requests(),
+        sweep: sweep.schedule(),
     };
     controllers
         .run(Arc::new(context), noticed, readiness, stop)
@@ -115,24 +121,15 @@ async fn serve(args: Args) -> Result<(), String> {
     Ok(())
 }
 
-/// The uid of `kube-system`: the one name of a cluster that it keeps for life.
-/// `None` when told to stop before the API server answered.
+/// The cluster's id; `None` when told to stop before the API server answered.
 async fn cluster_id(
     client: &Client,
     calls: &KubeCalls,
     stop: &CancellationToken,
 ) -> Option<ClusterId> {
-    let api: Api<Namespace> = Api::all(client.clone());
     loop {
-        match calls
-            .make("get_kube_system", api.get_metadata("kube-system"))
-            .await
-        {
-            Ok(namespace) => {
-                if let Some(uid) = namespace.metadata.uid {
-                    return Some(ClusterId(uid));
-                }
-            }
+        match observe::cluster_id(client, calls).await {
+            Ok(cluster) => return Some(cluster),
             Err(fault) => {
                 tracing::warn!(error = fault.message, "waiting for the API server");
             }

@@ -6,6 +6,7 @@ mod crds;
 mod iam_policy;
 pub mod plugin;
 mod reference;
+mod sweep;
 
 use std::process::ExitCode;
 

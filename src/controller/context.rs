@@ -12,6 +12,7 @@ use crate::api::{AwsAccount, AwsCredentialRequest, AwsRole};
 use crate::aws::{Accounts, Signer};
 use crate::metrics::Metrics;
 use crate::plan::naming::ClusterId;
+use crate::plan::sweep::schedule::Schedule;
 
 /// What every reconciliation is given.
 pub struct Context {
@@ -41,6 +42,8 @@ pub struct Context {
     pub notices: Notices,
     /// Requests, to count them.
     pub requests: Store<AwsCredentialRequest>,
+    /// When accounts are swept, and within which bounds; `None`: never.
+    pub sweep: Option<Schedule>,
 }
 
 /// What the controllers tell each other.
@@ -65,6 +68,8 @@ pub enum Concerned {
     ByAccount(String),
     /// Those that wait for a place, in the account of this role.
     Waiting(String),
+    /// This one.
+    This(ObjectRef<AwsCredentialRequest>),
 }
 
 /// Where the notices arrive.

@@ -10,6 +10,7 @@ mod request;
 mod role;
 mod root_rotation;
 mod secret_index;
+mod sweep;
 
 pub use context::{Concerned, Context, Noticed, Notices};
 pub use desk::Desk;
@@ -98,6 +99,12 @@ impl Controllers {
         readiness.expect(SECRETS);
         readiness.expect(SIGN_IN);
         let sign_in = first_sign_in(ctx.clone(), self.accounts.store(), readiness.clone());
+        let sweeps = sweep::run(
+            ctx.clone(),
+            self.accounts.store(),
+            readiness.clone(),
+            stop.clone(),
+        );
         let accounts = run_accounts(self.accounts, ctx.clone(), suspects, used, stop.clone());
         let roles = run_roles(
             self.roles,
@@ -108,7 +115,7 @@ impl Controllers {
         );
         let requests = run_requests(self.requests, ctx, concerned, readiness, stop.clone());
         let sign_in = stop.run_until_cancelled(sign_in);
-        futures::join!(accounts, roles, requests, sign_in);
+        futures::join!(accounts, roles, requests, sign_in, sweeps);
     }
 }
 
@@ -271,6 +278,7 @@ async fn run_requests(
             Concerned::ByAccount(account) => {
                 of_roles(&store, &of_account(&roles, &account), |_| true)
             }
+            Concerned::This(request) => vec![request],
             Concerned::Waiting(role) => {
                 let role = roles.get(&ObjectRef::new(&role));
                 let account = role.map(|r| r.spec.account_ref.name.clone());

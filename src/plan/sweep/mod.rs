@@ -10,6 +10,7 @@ pub mod census;
 pub mod guard;
 pub mod orphan;
 pub mod report;
+pub mod schedule;
 pub mod status;
 pub mod suspects;
 
