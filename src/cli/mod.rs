@@ -28,6 +28,8 @@ enum Command {
     Crds(crds::Args),
     /// Print the least IAM policy that the operator needs.
     IamPolicy(iam_policy::Args),
+    /// Remove IAM users that no request accounts for, now and once.
+    Sweep(sweep::Args),
     /// Write the reference pages of the documentation.
     #[command(hide = true)]
     Reference(reference::Args),
@@ -36,14 +38,18 @@ enum Command {
 /// Runs the command that the process was called with.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    let done = |()| ExitCode::SUCCESS;
     let result = match cli.command {
-        Command::Controller(args) => controller::run(args),
-        Command::Crds(args) => crds::run(&args),
-        Command::IamPolicy(args) => iam_policy::run(&args),
-        Command::Reference(args) => reference::run(&args, Cli::command(), plugin::command()),
+        Command::Controller(args) => controller::run(args).map(done),
+        Command::Crds(args) => crds::run(&args).map(done),
+        Command::IamPolicy(args) => iam_policy::run(&args).map(done),
+        Command::Sweep(args) => sweep::run(args),
+        Command::Reference(args) => {
+            reference::run(&args, Cli::command(), plugin::command()).map(done)
+        }
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(sentence) => {
             eprintln!("keylease: {sentence}");
             ExitCode::FAILURE

@@ -12,6 +12,7 @@ mod root_rotation;
 mod secret_index;
 mod sweep;
 
+pub use account::credentials;
 pub use context::{Concerned, Context, Noticed, Notices};
 pub use desk::Desk;
 pub use ledger::Ledger;

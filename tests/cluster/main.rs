@@ -23,4 +23,5 @@ mod rotation;
 mod rules;
 mod secrets;
 mod sessions;
+mod sweep;
 mod trust;

@@ -41,14 +41,16 @@ pub enum SuspectKind {
 }
 
 impl SuspectKind {
-    /// Every kind.
-    pub const ALL: [Self; 5] = [
-        Self::UserMissing,
-        Self::KeyMissing,
-        Self::KeyStray,
-        Self::KeyReplaced,
-        Self::Encumbered,
-    ];
+    /// The sentence for a person.
+    pub fn explain(self) -> &'static str {
+        match self {
+            Self::UserMissing => "its IAM user is not there",
+            Self::KeyMissing => "its IAM user has no active key",
+            Self::KeyStray => "its IAM user has more keys than it should",
+            Self::KeyReplaced => "the key of its IAM user is younger than the lease",
+            Self::Encumbered => "its IAM user has a password, an MFA device or a certificate",
+        }
+    }
 
     /// The kind as metric labels carry it.
     pub fn as_str(self) -> &'static str {
