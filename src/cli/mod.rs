@@ -28,7 +28,15 @@ enum Command {
     Crds(crds::Args),
     /// Print the least IAM policy that the operator needs.
     IamPolicy(iam_policy::Args),
-    /// Remove IAM users that no request accounts for, now and once.
+    /// Show and remove IAM users that no request accounts for.
+    ///
+    /// Looks once at the users under the operator's path in each account, as the
+    /// operator itself does on its schedule; it may run meanwhile. Needs the
+    /// operator's rights in the cluster and, for accounts with ambient
+    /// credentials, in AWS.
+    ///
+    /// Exit codes: 0 when nothing is left to remove, 2 when something is (with
+    /// --dry-run: would be removed), 1 when the sweep could not be made.
     Sweep(sweep::Args),
     /// Write the reference pages of the documentation.
     #[command(hide = true)]

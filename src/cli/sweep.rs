@@ -25,17 +25,7 @@ use crate::sweep::{Removal, Sweeper};
 /// Exit code when orphans are left: they would be removed, or could not be.
 const LEFT: u8 = 2;
 
-/// Look for IAM users under the operator's path that no AwsCredentialRequest
-/// accounts for, show them, and remove them.
-///
-/// Run it with the operator's rights in the cluster and, for accounts that take
-/// ambient credentials, in AWS. The operator does the same by itself, on its
-/// schedule, and may run meanwhile.
-///
-/// Exit codes: 0 when nothing is left to remove, 2 when something is (with
-/// --dry-run: would be removed), 1 when the sweep could not be made.
 #[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
 pub(super) struct Args {
     /// Show what would be removed and why, and change nothing.
     #[arg(long)]
@@ -205,6 +195,7 @@ async fn sweep(
     for user in findings.orphans() {
         let (gone, what) = match sweeper.remove(user, session).await {
             Ok(Removal::Removed) => (true, "removed".to_owned()),
+            Ok(Removal::Gone) => (true, "gone already".to_owned()),
             Ok(Removal::Claimed) => (
                 true,
                 "left alone: its request is there after all".to_owned(),

@@ -214,6 +214,7 @@ impl Broom {
                         "an IAM user without a request was removed"
                     );
                 }
+                Ok(Removal::Gone) => {}
                 Ok(Removal::Claimed) => {
                     tracing::info!(user = user_name, "its request is there after all");
                 }

@@ -11,7 +11,7 @@ use super::effect::{Attachment, Effect};
 use super::ending::when_reachable;
 use super::secret::SecretView;
 use super::view::View;
-use super::work::Doubt;
+use super::work::{Doubt, SETTLE, UserFact};
 use super::{Step, issue, status};
 use crate::api::Phase;
 
@@ -31,6 +31,10 @@ pub(super) fn next(view: &View, now: Timestamp) -> Option<Step> {
                 None => status::strays_removed(view, strays, now),
             }
         }
+        Doubt::Missed(at) if now < settled(*at) => {
+            let end = view.live().map(|(lease, _)| lease.expires_at.0);
+            return Some(Step::Wait(settled(*at).min(end?)));
+        }
         _ if looks(view) && secret_is_shown(view) => Effect::TakeInventory,
         _ => return None,
     };
@@ -40,11 +44,12 @@ pub(super) fn next(view: &View, now: Timestamp) -> Option<Step> {
 }
 
 /// Whether an inventory of the user is taken to settle a doubt, not to take the
-/// user down. Whoever comes after a crash finds the doubt in the phase.
+/// user down: that one follows a closer look at whose the user is. Whoever comes after a crash finds the doubt in the phase.
 pub(super) fn looks(view: &View) -> bool {
     let replacing = view.live().is_some() && view.phase() == Some(Phase::Issuing);
     match view.work.doubt {
-        Doubt::Raised => true,
+        _ if view.work.user != UserFact::Unknown => false,
+        Doubt::Raised | Doubt::Missed(_) => true,
         Doubt::None => replacing,
         Doubt::Strays(_) | Doubt::KeyLost => false,
     }
@@ -57,16 +62,23 @@ fn secret_is_shown(view: &View) -> bool {
     matches!(&view.secret, SecretView::Ours(facts) if shown.is_some_and(|id| facts.holds(id)))
 }
 
+fn settled(at: Timestamp) -> Timestamp {
+    at.checked_add(SETTLE).unwrap_or(at)
+}
+
 /// What an inventory of the user (`None`: there is no such user) says to a
-/// doubt.
-pub(super) fn settle(view: &View, found: Option<&[Attachment]>) -> Doubt {
+/// doubt. That the key is gone is believed the second time.
+pub(super) fn settle(view: &View, found: Option<&[Attachment]>, now: Timestamp) -> Doubt {
     let Some((_, credential)) = view.live() else {
         return Doubt::None;
     };
     let found = found.unwrap_or_default();
     let key = Attachment::Key(credential.access_key_id.clone());
     if !found.contains(&key) {
-        return Doubt::KeyLost;
+        return match view.work.doubt {
+            Doubt::Missed(_) => Doubt::KeyLost,
+            _ => Doubt::Missed(now),
+        };
     }
     let previous = view
         .previous()

@@ -99,7 +99,7 @@ impl View {
         }
         let settled = match &outcome {
             Outcome::Inventory(found) if doubt::looks(self) => {
-                Some(doubt::settle(self, found.as_deref()))
+                Some(doubt::settle(self, found.as_deref(), now))
             }
             _ => None,
         };
@@ -226,12 +226,9 @@ impl View {
             (Effect::TakeInventory, Outcome::Inventory(found)) => {
                 work.cleared.clear();
                 match (found, settled) {
-                    (None, doubt) => {
-                        work.user = UserFact::Gone;
-                        work.doubt = doubt.unwrap_or_default();
-                    }
-                    (Some(_), Some(doubt)) => work.doubt = doubt,
+                    (_, Some(doubt)) => work.doubt = doubt,
                     (Some(found), None) => work.inventory = Some(found),
+                    (None, None) => work.user = UserFact::Gone,
                 }
             }
             (Effect::Clear(attachment), _) => record_cleared(work, attachment, now),

@@ -105,6 +105,9 @@ pub enum Doubt {
     None,
     /// Something speaks against what we believe: look.
     Raised,
+    /// A look at that time did not find the key. IAM's lists lag: look again
+    /// [`SETTLE`] later.
+    Missed(Timestamp),
     /// The key is there. These things, which also let somebody in, are not
     /// ours.
     Strays(Vec<Attachment>),
@@ -117,7 +120,7 @@ impl Doubt {
     pub fn is_open(&self) -> bool {
         match self {
             Self::None => false,
-            Self::Raised | Self::KeyLost => true,
+            Self::Raised | Self::Missed(_) | Self::KeyLost => true,
             Self::Strays(strays) => !strays.is_empty(),
         }
     }

@@ -37,14 +37,15 @@ impl Sweeper {
     /// out to be another cluster's.
     pub async fn gather(&self, session: &Session) -> Result<Gathered, Fault> {
         let path = swept_path(&session.facts.path, &self.cluster);
-        let listed_at = Timestamp::now();
-        let users = session.list_users(&path).await?;
+        // First, because it may take a minute to make.
         let (report, state) = match session.credential_report().await {
             Ok(report) => (Some(report), ReportState::Read),
             Err(fault) => (None, ReportState::Missing(fault.message)),
         };
+        let listed_at = Timestamp::now();
+        let users = session.list_users(&path).await?;
         let census = self.census().await?;
-        let picture = Picture {
+        let mut picture = Picture {
             account_id: session.facts.account_id.clone(),
             path,
             listed_at,
@@ -52,6 +53,10 @@ impl Sweeper {
             census,
             report,
         };
+        if picture.has_unclaimed() {
+            let path = picture.path.clone();
+            picture.keep_those_on(&session.list_users(&path).await?);
+        }
         let report = state;
         Ok(Gathered { picture, report })
     }

@@ -20,8 +20,10 @@ const MAX_STEPS: usize = 200;
 /// What came of an orphan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Removal {
-    /// It is gone.
+    /// It is gone now.
     Removed,
+    /// It was gone already.
+    Gone,
     /// Its request is there after all.
     Claimed,
     /// Its tags say that it is not ours, and why.
@@ -38,7 +40,7 @@ impl Sweeper {
     /// The fault that it met; the next sweep finds the user again.
     pub async fn remove(&self, user: &ListedUser, session: &Session) -> Result<Removal, Fault> {
         let Some(facts) = session.get_user(&user.name).await? else {
-            return Ok(Removal::Removed);
+            return Ok(Removal::Gone);
         };
         let stand_in = orphan::stand_in(&user.name, &facts, &session.facts, &self.cluster);
         let request = match stand_in {

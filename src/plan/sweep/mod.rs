@@ -2,9 +2,9 @@
 //! request, whether so many of them can be believed, and which leases to doubt.
 //!
 //! The order of the reads is what makes it safe. Users are listed first, then
-//! requests, straight from the API server: a user that is in the first list and
-//! not in the second was left behind, because the finalizer and the intent of a
-//! request are there before its user and go after it.
+//! requests, straight from the API server, then users once more: the finalizer
+//! and the intent of a request are there before its user and go after it, so a
+//! user that is on both lists and belongs to no request was left behind.
 
 pub mod census;
 pub mod guard;
@@ -13,6 +13,8 @@ pub mod report;
 pub mod schedule;
 pub mod status;
 pub mod suspects;
+
+use std::collections::HashSet;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -49,6 +51,27 @@ pub struct Picture {
     pub census: Census,
     /// What AWS says of keys and passwords; `None` where it was not to be had.
     pub report: Option<CredentialReport>,
+}
+
+impl Picture {
+    /// Whether there is a user that no request accounts for: reason enough to
+    /// list them again.
+    pub fn has_unclaimed(&self) -> bool {
+        self.users.iter().any(|user| !self.claims(user))
+    }
+
+    /// Takes note of a second list of users, made after the requests were read.
+    /// A user that is not on it any more was on its way out with its request.
+    pub fn keep_those_on(&mut self, again: &[ListedUser]) {
+        let there: HashSet<_> = again.iter().map(|user| &user.name).collect();
+        let mut users = std::mem::take(&mut self.users);
+        users.retain(|user| self.claims(user) || there.contains(&user.name));
+        self.users = users;
+    }
+
+    fn claims(&self, user: &ListedUser) -> bool {
+        self.census.of_user(&user.name).is_some_and(Claim::stands)
+    }
 }
 
 /// The bounds of a sweep.
@@ -147,10 +170,12 @@ fn standing(
     if !user.path.starts_with(&picture.path) || !orphan::is_our_form(&user.name) {
         return Standing::Foreign;
     }
-    match picture.census.of_user(&user.name).map(Claim::stands) {
-        Some(true) => Standing::Claimed,
-        _ if now.duration_since(user.created) < min_age => Standing::Young,
-        _ => Standing::Orphan,
+    if picture.claims(user) {
+        Standing::Claimed
+    } else if now.duration_since(user.created) < min_age {
+        Standing::Young
+    } else {
+        Standing::Orphan
     }
 }
 

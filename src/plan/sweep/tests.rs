@@ -171,6 +171,21 @@ fn a_request_made_anew_under_the_same_name_does_not_account_for_the_old_user() {
     assert_eq!(standings(&picture), [Standing::Orphan]);
 }
 
+#[test]
+fn users_that_go_with_their_requests_during_the_sweep_are_no_orphans() {
+    let (lost, leaving) = (
+        user_of(&request("lost"), at(0)),
+        user_of(&request("leaving"), at(0)),
+    );
+    let kept = served("kept", at(0));
+    let kept_user = user_of(&kept, at(0));
+    let users = vec![kept_user, lost.clone(), leaving];
+    let mut picture = picture(users, &[kept]);
+    assert!(picture.has_unclaimed());
+    picture.keep_those_on(&[lost]);
+    assert_eq!(standings(&picture), [Standing::Claimed, Standing::Orphan]);
+}
+
 fn guard(orphans: usize, users: usize, requests: usize) -> Guard {
     let count = Count {
         orphans,

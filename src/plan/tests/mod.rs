@@ -5,6 +5,7 @@ mod crashes;
 mod doubts;
 mod leases;
 mod operator;
+mod outages;
 mod stories;
 mod world;
 
