@@ -16,4 +16,5 @@ pub mod leader;
 pub mod metrics;
 pub mod observe;
 pub mod plan;
+pub mod sweep;
 pub mod telemetry;

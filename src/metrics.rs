@@ -1,6 +1,10 @@
 //! Counters and durations, under Prometheus's naming rules. Every label has a
 //! bounded set of values; names of objects are never labels.
 
+mod sweep;
+
+pub use sweep::{SweepMetrics, Tally};
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -91,6 +95,8 @@ pub struct Metrics {
     calls_waiting: Family<LineLabels, Gauge>,
     requests_waiting: Family<LineLabels, Gauge>,
     call_wait: Family<WaitLabels, Histogram, fn() -> Histogram>,
+    /// Those of the sweep.
+    pub sweep: SweepMetrics,
 }
 
 fn duration_histogram() -> Histogram {
@@ -154,6 +160,7 @@ impl Default for Metrics {
             "How long calls to AWS waited for their turn, in seconds",
             call_wait.clone(),
         );
+        let sweep = SweepMetrics::register(&mut registry);
         Self {
             registry: Arc::new(registry),
             calls,
@@ -165,6 +172,7 @@ impl Default for Metrics {
             calls_waiting,
             requests_waiting,
             call_wait,
+            sweep,
         }
     }
 }

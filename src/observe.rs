@@ -11,8 +11,9 @@ use crate::act::{KubeCalls, secrets_api};
 use crate::api::{AwsCredentialRequest, AwsRole, Holder};
 use crate::plan::Look;
 use crate::plan::admission::NamespaceView;
-use crate::plan::effect::Fault;
+use crate::plan::effect::{Fault, FaultClass};
 use crate::plan::intent::has_finalizer;
+use crate::plan::naming::ClusterId;
 use crate::plan::secret::SecretView;
 use crate::plan::view::{HolderView, RoleView, View};
 
@@ -34,6 +35,21 @@ pub async fn look(
         Look::Namespace => namespace(view, client, calls).await,
         Look::Secret => secret(view, client, calls).await,
     }
+}
+
+/// The uid of `kube-system`: the one name of a cluster that it keeps for life.
+///
+/// # Errors
+/// The fault of the read.
+pub async fn cluster_id(client: &Client, calls: &KubeCalls) -> Result<ClusterId, Fault> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let namespace = calls
+        .make("get_kube_system", api.get_metadata("kube-system"))
+        .await?;
+    namespace.metadata.uid.map(ClusterId).ok_or_else(|| Fault {
+        class: FaultClass::Unavailable,
+        message: "kube-system has no uid".to_owned(),
+    })
 }
 
 /// Another uid under the same name is another object: ours is gone.

@@ -1,11 +1,10 @@
-//! Events on requests. They are told after the status is written, and losing
+//! Events on requests and accounts. They are told after the status is written, and losing
 //! one changes nothing.
 
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
 
 use super::KubeCalls;
-use crate::api::AwsCredentialRequest;
 use crate::plan::effect::Announcement;
 
 /// Longest note that an event takes, in bytes (events.k8s.io/v1).
@@ -32,7 +31,7 @@ impl Announcer {
     }
 
     /// Tells one announcement.
-    pub async fn tell(&self, request: &AwsCredentialRequest, what: &Announcement) {
+    pub async fn tell(&self, object: &impl Resource<DynamicType = ()>, what: &Announcement) {
         let event = Event {
             type_: if what.warning {
                 EventType::Warning
@@ -44,7 +43,7 @@ impl Announcer {
             action: "Reconcile".to_owned(),
             secondary: None,
         };
-        let reference = request.object_ref(&());
+        let reference = object.object_ref(&());
         let publish = self.recorder.publish(&event, &reference);
         if let Err(fault) = self.calls.make("create_event", publish).await {
             tracing::warn!(

@@ -1,5 +1,6 @@
 //! Effects: each [`Effect`] performed by one function, one call, one outcome.
 
+mod account;
 mod calls;
 mod claim;
 mod events;

@@ -225,9 +225,16 @@ pub struct AwsAccountStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_key: Option<RootKey>,
 
+    /// A sweep that found so many users without a request that it removes none
+    /// of them for now. Absent where that is not so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep_halt: Option<SweepHalt>,
+
     /// `Ready`: whether requests can be served, and if not, why.
     /// `RootRotation`: whether the operator's own key is replaced on time, and
     /// if not, why; absent where that is not asked for.
+    /// `Swept`: whether every IAM user of ours belongs to a request, and if
+    /// not, why; absent before the first sweep.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -235,6 +242,22 @@ pub struct AwsAccountStatus {
     /// The `metadata.generation` that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+}
+
+/// A halted sweep.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SweepHalt {
+    /// When it was halted first. Annotate the account with
+    /// `keylease.dev/sweep-approved` and this value to let the users be
+    /// removed.
+    pub since: Time,
+    /// How many users belonged to no request then.
+    pub orphans: i32,
+    /// How many users of ours there were in all.
+    pub users: i32,
+    /// When they are removed although nobody approved.
+    pub proceeds_at: Time,
 }
 
 /// The operator's own access key and its rotation.

@@ -18,6 +18,8 @@ pub enum ConditionType {
     Revoked,
     /// The operator's own access key is replaced on time.
     RootRotation,
+    /// Every IAM user of ours in the account belongs to a request.
+    Swept,
 }
 
 impl ConditionType {
@@ -29,6 +31,7 @@ impl ConditionType {
             Self::Usable => "Usable",
             Self::Revoked => "Revoked",
             Self::RootRotation => "RootRotation",
+            Self::Swept => "Swept",
         }
     }
 }

@@ -62,7 +62,7 @@ fn without_nullable(crd: CustomResourceDefinition) -> CustomResourceDefinition {
 
 /// A reference to a cluster-scoped object of this group, by name alone: no
 /// object of ours ever names another namespace.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct NameRef {
     /// Name of the object, for example `developer-access`.

@@ -12,7 +12,7 @@ use super::{AwsCredentialRequestStatus, GoDuration, NameRef};
 /// Asks for one AWS credential of a role. The answer is a Secret in the same
 /// namespace that holds an access key, already proven to work, and a lease in
 /// the status. When the lease ends or the request is deleted, so does the key.
-#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[kube(
     group = "keylease.dev",
     version = "v1alpha1",

@@ -78,6 +78,9 @@ fn class(code: &str) -> FaultClass {
         | "EntityTemporarilyUnmodifiableException"
         | "ConcurrentModification"
         | "ConcurrentModificationException"
+        | "ReportInProgress"
+        | "ReportNotPresent"
+        | "ReportExpired"
         | "UnknownError" => FaultClass::Unavailable,
         _ => FaultClass::Refused,
     }

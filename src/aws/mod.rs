@@ -3,6 +3,7 @@
 
 mod budget;
 mod call;
+mod credential_report;
 mod error;
 mod gate;
 mod groups;

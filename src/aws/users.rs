@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_iam::types::Tag;
+use jiff::Timestamp;
 
 use super::Session;
 use crate::plan::effect::{Fault, FaultClass};
 use crate::plan::intent::{Intent, Permission};
 use crate::plan::naming::INLINE_POLICY;
 use crate::plan::ownership::UserFacts;
+use crate::plan::sweep::ListedUser;
+
+/// Users on a page of `ListUsers`: as many as AWS allows.
+const PAGE: i32 = 1000;
 
 impl Session {
     /// `CreateUser` with path, tags and boundary in one call: there is never a
@@ -96,6 +101,26 @@ impl Session {
                     .iam("AddUserToGroup", call.send())
                     .await
                     .map(drop)
+            }
+        }
+    }
+
+    /// `ListUsers`: the users whose path begins like this, a thousand a call.
+    pub async fn list_users(&self, path: &str) -> Result<Vec<ListedUser>, Fault> {
+        let mut found = Vec::new();
+        let mut marker: Option<String> = None;
+        loop {
+            let call = self.iam.list_users().path_prefix(path).max_items(PAGE);
+            let call = call.set_marker(marker.take()).send();
+            let page = self.calls.iam("ListUsers", call).await?;
+            found.extend(page.users.into_iter().map(|user| ListedUser {
+                name: user.user_name,
+                path: user.path,
+                created: Timestamp::from_second(user.create_date.secs()).unwrap_or(Timestamp::MAX),
+            }));
+            marker = page.marker.filter(|_| page.is_truncated);
+            if marker.is_none() {
+                return Ok(found);
             }
         }
     }

@@ -4,17 +4,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, Client};
+use kube::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::shutdown;
+use super::sweep::SweepArgs;
 use crate::act::{Announcer, Hands, KubeCalls};
 use crate::aws::{Accounts, Calls, Signer};
 use crate::controller::{Context, Controllers, Desk, Ledger, Notices, SecretIndex, WaitingRoom};
 use crate::health::{self, Readiness};
 use crate::leader::{Elector, Leadership};
 use crate::metrics::Metrics;
+use crate::observe;
 use crate::plan::naming::ClusterId;
 use crate::telemetry::{self, LogFormat};
 
@@ -43,6 +44,9 @@ pub(super) struct Args {
     /// Form of the log.
     #[arg(long, env = "KEYLEASE_LOG_FORMAT", value_enum, default_value = "text")]
     log_format: LogFormat,
+
+    #[command(flatten)]
+    sweep: SweepArgs,
 
     /// Name of this instance in events and in the Lease.
     #[arg(long, env = "POD_NAME", default_value = "keylease")]
@@ -75,6 +79,7 @@ async fn serve(args: Args) -> Result<(), String> {
         namespace,
         log,
         log_format,
+        sweep,
         instance,
         leader_elect,
     } = args;
@@ -143,6 +148,7 @@ async fn serve(args: Args) -> Result<(), String> {
         notices,
         requests: controllers.requests(),
         hand_over: hand_over.clone(),
+        sweep: sweep.schedule(),
     };
     let work = controllers.run(Arc::new(context), noticed, readiness, stop);
     shutdown::bounded(work, &hand_over).await;
@@ -157,24 +163,15 @@ async fn serve(args: Args) -> Result<(), String> {
     Ok(())
 }
 
-/// The uid of `kube-system`: the one name of a cluster that it keeps for life.
-/// `None` when told to stop before the API server answered.
+/// The cluster's id; `None` when told to stop before the API server answered.
 async fn cluster_id(
     client: &Client,
     calls: &KubeCalls,
     stop: &CancellationToken,
 ) -> Option<ClusterId> {
-    let api: Api<Namespace> = Api::all(client.clone());
     loop {
-        match calls
-            .make("get_kube_system", api.get_metadata("kube-system"))
-            .await
-        {
-            Ok(namespace) => {
-                if let Some(uid) = namespace.metadata.uid {
-                    return Some(ClusterId(uid));
-                }
-            }
+        match observe::cluster_id(client, calls).await {
+            Ok(cluster) => return Some(cluster),
             Err(fault) => {
                 tracing::warn!(error = fault.message, "waiting for the API server");
             }

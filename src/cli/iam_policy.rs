@@ -29,8 +29,9 @@ const ON_ROOT_USER: [&str; 3] = [
 
 /// Calls that read one user or take from it. All of them can be confined to the
 /// user's path.
-const ON_USERS: [&str; 21] = [
+const ON_USERS: [&str; 22] = [
     "iam:GetUser",
+    "iam:ListUsers",
     "iam:DeleteUser",
     "iam:TagUser",
     "iam:CreateAccessKey",
@@ -169,6 +170,12 @@ fn policy(args: &Args) -> Value {
             "Action": "iam:DeleteVirtualMFADevice", "Resource": arn("mfa/*"),
         }),
     ];
+    // A report is of the whole account. Without it the sweep does not notice
+    // that a key was deleted or added in AWS.
+    statements.push(json!({
+        "Sid": "CompareKeys", "Effect": "Allow",
+        "Action": ["iam:GenerateCredentialReport", "iam:GetCredentialReport"], "Resource": "*",
+    }));
     if !groups.is_empty() {
         let groups: Vec<_> = groups.iter().map(|g| arn(&format!("group/{g}"))).collect();
         statements.push(json!({
@@ -288,9 +295,10 @@ mod tests {
         let policy = policy(&args());
         for statement in policy["Statement"].as_array().unwrap() {
             let resource = statement["Resource"].as_str().unwrap();
-            let mfa = statement["Sid"] == "RemoveVirtualMfaDevices";
+            let apart = ["RemoveVirtualMfaDevices", "CompareKeys"];
+            let apart = apart.iter().any(|sid| statement["Sid"] == *sid);
             assert!(
-                mfa || resource == "arn:aws:iam::123456789012:user/keylease/*",
+                apart || resource == "arn:aws:iam::123456789012:user/keylease/*",
                 "{resource}"
             );
         }

@@ -7,6 +7,7 @@ mod iam_policy;
 pub mod plugin;
 mod reference;
 mod shutdown;
+mod sweep;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,16 @@ enum Command {
     Crds(crds::Args),
     /// Print the least IAM policy that the operator needs.
     IamPolicy(iam_policy::Args),
+    /// Show and remove IAM users that no request accounts for.
+    ///
+    /// Looks once at the users under the operator's path in each account, as the
+    /// operator itself does on its schedule; it may run meanwhile. Needs the
+    /// operator's rights in the cluster and, for accounts with ambient
+    /// credentials, in AWS.
+    ///
+    /// Exit codes: 0 when nothing is left to remove, 2 when something is (with
+    /// --dry-run: would be removed), 1 when the sweep could not be made.
+    Sweep(sweep::Args),
     /// Write the reference pages of the documentation.
     #[command(hide = true)]
     Reference(reference::Args),
@@ -36,14 +47,18 @@ enum Command {
 /// Runs the command that the process was called with.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    let done = |()| ExitCode::SUCCESS;
     let result = match cli.command {
-        Command::Controller(args) => controller::run(args),
-        Command::Crds(args) => crds::run(&args),
-        Command::IamPolicy(args) => iam_policy::run(&args),
-        Command::Reference(args) => reference::run(&args, Cli::command(), plugin::command()),
+        Command::Controller(args) => controller::run(args).map(done),
+        Command::Crds(args) => crds::run(&args).map(done),
+        Command::IamPolicy(args) => iam_policy::run(&args).map(done),
+        Command::Sweep(args) => sweep::run(args),
+        Command::Reference(args) => {
+            reference::run(&args, Cli::command(), plugin::command()).map(done)
+        }
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(sentence) => {
             eprintln!("keylease: {sentence}");
             ExitCode::FAILURE

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
 use kube::api::PostParams;
 use kube::runtime::controller::Action;
+use kube::{Api, Client};
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
@@ -18,7 +18,7 @@ use super::context::{Concerned, Context};
 use super::hold::hold;
 use super::ledger;
 use super::root_rotation::{self, Rotation};
-use crate::act::FIELD_MANAGER;
+use crate::act::{FIELD_MANAGER, KubeCalls};
 use crate::api::AwsAccount;
 use crate::aws::Credentials;
 use crate::key_material::KeyMaterial;
@@ -69,7 +69,14 @@ pub async fn reconcile(
 ) -> Result<Action, Infallible> {
     let name = account.metadata.name.clone().unwrap_or_default();
     keep_while_used(&account, &ctx.shared).await;
-    let (credentials, secret) = match credentials(&account, &ctx.shared).await {
+    let shared = &ctx.shared;
+    let found = credentials(
+        &account,
+        &shared.client,
+        &shared.namespace,
+        &shared.hands.calls,
+    );
+    let (credentials, secret) = match found.await {
         Ok(found) => found,
         Err(fault) => {
             tracing::warn!(
@@ -275,22 +282,29 @@ async fn report(account: &AwsAccount, outcome: &SignIn, verdict: &AccountVerdict
     }
 }
 
+/// See [`credentials`].
 type Found = (Result<Credentials, String>, Option<String>);
 
 /// The credentials that the account names, or what is missing; and the version
 /// of the Secret they came from.
-async fn credentials(account: &AwsAccount, ctx: &Context) -> Result<Found, Fault> {
+///
+/// # Errors
+/// The fault, when the Secret could not be read.
+pub async fn credentials(
+    account: &AwsAccount,
+    client: &Client,
+    namespace: &str,
+    calls: &KubeCalls,
+) -> Result<Found, Fault> {
     let named = account.spec.credentials.as_ref();
     let Some(secret) = named.and_then(|c| c.secret_ref.as_ref()) else {
         return Ok((Ok(Credentials::Ambient), None));
     };
-    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &ctx.namespace);
-    let found = ctx
-        .hands
-        .calls
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let found = calls
         .make("get_account_secret", api.get_opt(&secret.name))
         .await?;
-    let place = format!("Secret {} in namespace {}", secret.name, ctx.namespace);
+    let place = format!("Secret {} in namespace {namespace}", secret.name);
     Ok(match found {
         Some(found) => {
             let version = found.metadata.resource_version.clone();

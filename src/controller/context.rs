@@ -16,6 +16,7 @@ use crate::api::{AwsAccount, AwsCredentialRequest, AwsRole};
 use crate::aws::{Accounts, Signer};
 use crate::metrics::Metrics;
 use crate::plan::naming::ClusterId;
+use crate::plan::sweep::schedule::Schedule;
 
 /// What every reconciliation is given.
 pub struct Context {
@@ -50,6 +51,8 @@ pub struct Context {
     /// Cancelled when what is under way is left to the next leader: no further
     /// step is taken then.
     pub hand_over: CancellationToken,
+    /// When accounts are swept, and within which bounds; `None`: never.
+    pub sweep: Option<Schedule>,
 }
 
 /// What the controllers tell each other.
@@ -74,8 +77,8 @@ pub enum Concerned {
     ByAccount(String),
     /// Those that wait for a place, in the account of this role.
     Waiting(String),
-    /// The one whose turn it is.
-    Called(ObjectRef<AwsCredentialRequest>),
+    /// This one: its turn has come, or something is doubted.
+    This(ObjectRef<AwsCredentialRequest>),
 }
 
 /// Where the notices arrive.

@@ -2,13 +2,13 @@
 //! in hand. It lives in memory only; what dies with the process is found again
 //! in AWS.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use crate::key_material::KeyMaterial;
-use crate::plan::work::Work;
+use crate::plan::work::{Doubt, Work};
 
 /// What lies on the desk for one request.
 pub struct Folder {
@@ -23,16 +23,27 @@ pub struct Folder {
 #[derive(Default)]
 pub struct Desk {
     folders: Mutex<HashMap<String, Folder>>,
+    /// Requests whose user the sweep doubts, until they are taken up.
+    doubted: Mutex<HashSet<String>>,
 }
 
 impl Desk {
     /// Takes the folder of a request, or an empty one.
     pub fn take(&self, uid: &str, now: Timestamp) -> Folder {
         let found = self.folders.lock().remove(uid);
-        found.unwrap_or_else(|| Folder {
+        let mut folder = found.unwrap_or_else(|| Folder {
             work: Work::new(now),
             key: None,
-        })
+        });
+        if self.doubted.lock().remove(uid) && folder.work.doubt == Doubt::None {
+            folder.work.doubt = Doubt::Raised;
+        }
+        folder
+    }
+
+    /// Whoever takes this request up next is to look at its user in AWS.
+    pub fn doubt(&self, uid: &str) {
+        self.doubted.lock().insert(uid.to_owned());
     }
 
     /// Whether a key lies in the folder of a request.

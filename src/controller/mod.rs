@@ -11,8 +11,10 @@ mod request;
 mod role;
 mod root_rotation;
 mod secret_index;
+mod sweep;
 mod waiting_room;
 
+pub use account::credentials;
 pub use context::{Concerned, Context, Noticed, Notices};
 pub use desk::Desk;
 pub use ledger::Ledger;
@@ -102,6 +104,12 @@ impl Controllers {
         readiness.expect(SECRETS);
         readiness.expect(SIGN_IN);
         let sign_in = first_sign_in(ctx.clone(), self.accounts.store(), readiness.clone());
+        let sweeps = sweep::run(
+            ctx.clone(),
+            self.accounts.store(),
+            readiness.clone(),
+            stop.clone(),
+        );
         let accounts = run_accounts(self.accounts, ctx.clone(), suspects, used, stop.clone());
         let roles = run_roles(
             self.roles,
@@ -118,7 +126,7 @@ impl Controllers {
             stop.clone(),
         );
         let sign_in = stop.run_until_cancelled(sign_in);
-        futures::join!(accounts, roles, requests, sign_in);
+        futures::join!(accounts, roles, requests, sign_in, sweeps);
         closing::finish(&ctx, REQUEST_CONCURRENCY).await;
     }
 }
@@ -278,7 +286,7 @@ async fn run_requests(
     }
     let concerned = concerned.flat_map(move |whom| {
         let found = match whom {
-            Concerned::Called(who) => vec![who],
+            Concerned::This(who) => vec![who],
             Concerned::ByRole(role) => of_roles(&store, &[role], |_| true),
             Concerned::ByAccount(account) => {
                 of_roles(&store, &of_account(&roles, &account), |_| true)

@@ -7,11 +7,10 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use kube::api::PostParams;
 
 use super::account::{AccountContext, read_secret};
 use super::context::Context;
-use crate::act::{FIELD_MANAGER, RootSecret};
+use crate::act::RootSecret;
 use crate::api::AwsAccount;
 use crate::aws::{Credentials, Session};
 use crate::key_material::KeyMaterial;
@@ -306,24 +305,9 @@ impl Desk<'_> {
 
 /// Writes the status when it says something new.
 async fn report(account: &AwsAccount, told: &Told, ctx: &Context) -> Result<(), Fault> {
-    let api: Api<AwsAccount> = Api::all(ctx.client.clone());
-    let name = account.metadata.name.as_deref().unwrap_or_default();
-    let calls = &ctx.hands.calls;
-    let mut current = calls.make("get_account", api.get(name)).await?;
-    let mut status = current.status.clone().unwrap_or_default();
     let generation = account.metadata.generation;
-    tell(&mut status, told, generation, Timestamp::now());
-    let same = current.status.as_ref() == Some(&status);
-    if same || current.metadata.uid != account.metadata.uid {
-        return Ok(());
-    }
-    current.status = Some(status);
-    let params = PostParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
-    };
-    let call = api.replace_status(name, &params, &current);
-    calls.make("report_account", call).await.map(drop)
+    let change = |status: &mut _| tell(status, told, generation, Timestamp::now());
+    ctx.hands.report_account(account, change).await
 }
 
 fn lacking(what: &str) -> Fault {

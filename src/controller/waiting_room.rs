@@ -186,7 +186,7 @@ impl WaitingRoom {
         for who in called {
             let (namespace, name) = &who;
             let reference = ObjectRef::new(name).within(namespace);
-            self.notices.concerns(Concerned::Called(reference));
+            self.notices.concerns(Concerned::This(reference));
             state.guests.insert(who, Guest::Called(line.clone()));
         }
     }

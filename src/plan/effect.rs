@@ -2,6 +2,7 @@
 //! (`act`, `aws`), so a test can stop before or after any of them, lose an
 //! answer, or play the world itself.
 
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -127,6 +128,33 @@ pub enum Attachment {
     InlinePolicy(String),
     /// Membership in a group, by the group's name.
     Group(String),
+}
+
+impl Attachment {
+    /// Whether it lets somebody in, or helps to: everything but what only says
+    /// what the user may do.
+    pub fn is_credential(&self) -> bool {
+        !matches!(
+            self,
+            Self::ManagedPolicy(_) | Self::InlinePolicy(_) | Self::Group(_)
+        )
+    }
+}
+
+impl fmt::Display for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(id) => write!(f, "access key {id}"),
+            Self::LoginProfile => f.write_str("console password"),
+            Self::ServiceCredential(id) => write!(f, "service-specific credential {id}"),
+            Self::SshKey(id) => write!(f, "SSH key {id}"),
+            Self::Certificate(id) => write!(f, "signing certificate {id}"),
+            Self::MfaDevice(serial) => write!(f, "MFA device {serial}"),
+            Self::ManagedPolicy(arn) => write!(f, "policy {arn}"),
+            Self::InlinePolicy(name) => write!(f, "inline policy {name}"),
+            Self::Group(name) => write!(f, "membership in group {name}"),
+        }
+    }
 }
 
 impl From<&Permission> for Attachment {

@@ -132,7 +132,7 @@ fn describe(effect: &Effect) -> String {
         Effect::CreateKey => "CreateAccessKey".into(),
         Effect::ProveKey => "GetCallerIdentity with the new key".into(),
         Effect::TakeInventory => "listing what is on the user".into(),
-        Effect::Clear(attachment) => format!("removing {attachment:?} from the user"),
+        Effect::Clear(attachment) => format!("removing {attachment} from the user"),
         Effect::DeleteUser => "DeleteUser".into(),
     }
 }

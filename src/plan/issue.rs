@@ -11,7 +11,7 @@ use super::lease::{Term, truncate, whole_second_from};
 use super::reasons::{Reason, Verdict};
 use super::secret::{self, SecretView};
 use super::view::{AccountView, RoleView, View};
-use super::work::{Held, KeysFact, SETTLE, SecretGate, UserFact};
+use super::work::{Doubt, Held, KeysFact, SETTLE, SecretGate, UserFact};
 use super::{Look, Step, adopted, session, status, ttl};
 
 /// When to look again at what waits for another object, should its watch event
@@ -84,7 +84,12 @@ fn changed() -> Step {
     ))
 }
 
+/// Whether the Secret holds the key that the status shows, and AWS is not known
+/// to have lost it.
 fn secret_stands(view: &View) -> bool {
+    if view.work.doubt == Doubt::KeyLost {
+        return false;
+    }
     let shown = view.live().map(|(_, c)| c.access_key_id.as_str());
     matches!(&view.secret, SecretView::Ours(facts) if shown.is_some_and(|id| facts.holds(id)))
 }

@@ -7,8 +7,8 @@ use super::ending::{self, Ending};
 use super::lease::{Term, truncate, whole_second_from};
 use super::secret::{SecretFacts, SecretView};
 use super::view::{RoleView, SecretHint, View};
-use super::{Look, Step, adopted, intent, issue, status, ttl};
-use crate::api::{ConditionType, Credential, Lease, OnExpiry, get_condition};
+use super::{Look, Step, adopted, doubt, intent, issue, status, ttl};
+use crate::api::{ConditionType, Credential, Lease, OnExpiry, Phase, get_condition};
 
 /// Annotation by which a person asks for a new key now.
 pub const ROTATE_ANNOTATION: &str = "keylease.dev/rotate-at";
@@ -60,6 +60,9 @@ pub(super) fn next(view: &View, lease: &Lease, credential: &Credential, now: Tim
     if view.rotating() || rotation_due(view, lease, now) {
         return issue::next(view, now);
     }
+    if let Some(step) = doubt::next(view, now) {
+        return step;
+    }
     if let (Some(step), SecretView::Ours(_)) = (renew(view, lease, now), &view.secret) {
         return step;
     }
@@ -96,12 +99,14 @@ pub(super) fn is_resting(view: &View, now: Timestamp) -> bool {
     };
     let work = &view.work;
     let idle = view.in_hand().is_none() && work.failure.is_none() && work.abandon.is_none();
+    let doubtful = work.doubt.is_open() || view.phase() == Some(Phase::Issuing);
     let asked = renewal_asked(view, lease).is_some() || hint_revokes(view, lease);
     let guarded = credential.user_name.is_none() || intent::has_finalizer(&view.request);
     guarded
         && !deleting
         && secret_stands
         && idle
+        && !doubtful
         && !asked
         && !view.rotating()
         && now < next_due(view, lease)

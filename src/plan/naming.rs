@@ -7,6 +7,10 @@ use sha2::{Digest, Sha256};
 const PART: usize = 16;
 /// Characters of hash at the end of a user name: 20 of base 32 are 100 bits.
 const HASH: usize = 20;
+/// The alphabet of base 32 (RFC 4648), in lower case.
+const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+/// How every user name of ours begins.
+const USER_PREFIX: &str = "keylease-";
 /// Tag that holds the cluster id.
 pub const TAG_CLUSTER: &str = "keylease.dev/cluster";
 /// Tag that holds the request's uid.
@@ -40,11 +44,22 @@ pub fn user_name(cluster: &ClusterId, namespace: &str, request: &str, uid: &str)
         .finalize();
     let cut = |s: &str| s.chars().take(PART).collect::<String>();
     format!(
-        "keylease-{}-{}-{}",
+        "{USER_PREFIX}{}-{}-{}",
         cut(namespace),
         cut(request),
         base32(&digest)
     )
+}
+
+/// Whether a name has the form of [`user_name`].
+pub fn is_user_name(name: &str) -> bool {
+    let Some(hash) = name
+        .strip_prefix(USER_PREFIX)
+        .and_then(|n| n.rsplit('-').next())
+    else {
+        return false;
+    };
+    hash.len() == HASH && hash.bytes().all(|b| ALPHABET.contains(&b))
 }
 
 /// The IAM path of a user: the account's path, the cluster id, then the
@@ -60,7 +75,6 @@ pub fn lease_id(role: &str, uid: &str) -> String {
 
 /// Lower-case base 32 (RFC 4648 alphabet) of the first 100 bits.
 fn base32(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let bit = |i: usize| bytes[i / 8] >> (7 - i % 8) & 1;
     let symbol = |n: usize| (0..5).fold(0, |acc, b| acc << 1 | bit(n * 5 + b));
     (0..HASH)
@@ -95,6 +109,10 @@ mod tests {
         assert_ne!(one, user_name(&cluster("c2"), long, long, "u1"));
         assert_ne!(one, user_name(&cluster("c1"), long, long, "u2"));
         assert_eq!(one, user_name(&cluster("c1"), long, long, "u1"));
+        assert!(is_user_name(&one));
+        for other in ["keylease-operator", "keylease-a-b-", "someone", &one[1..]] {
+            assert!(!is_user_name(other), "{other}");
+        }
     }
 
     #[test]

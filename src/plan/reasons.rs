@@ -27,6 +27,12 @@ pub enum Reason {
     /// The key before the present one is gone.
     PreviousKeyRemoved,
 
+    /// AWS does not hold the Secret's key any more, and the operator did not
+    /// delete it.
+    KeyLost,
+    /// Something that the operator did not make let somebody in as the user.
+    StrayRemoved,
+
     /// The role does not exist.
     RoleNotFound,
     /// The role contradicts itself or its account.
@@ -80,6 +86,17 @@ pub enum Reason {
     ForeignKey,
     /// AWS does not list the operator's own key among those of its user.
     KeyNotListed,
+
+    /// Every IAM user of ours belongs to a request.
+    Swept,
+    /// The same, as far as can be told without the credential report.
+    SweptWithoutReport,
+    /// So many users belong to no request that none of them is removed yet.
+    SweepHalted,
+    /// Some users that belong to no request could not be removed yet.
+    SweepIncomplete,
+    /// The account could not be swept.
+    SweepFailed,
 }
 
 impl Reason {
@@ -96,6 +113,8 @@ impl Reason {
             Self::RenewalRefused => "RenewalRefused",
             Self::Rotated => "Rotated",
             Self::PreviousKeyRemoved => "PreviousKeyRemoved",
+            Self::KeyLost => "KeyLost",
+            Self::StrayRemoved => "StrayRemoved",
             Self::RoleNotFound => "RoleNotFound",
             Self::RoleInvalid => "RoleInvalid",
             Self::AccountNotFound => "AccountNotFound",
@@ -121,6 +140,11 @@ impl Reason {
             Self::NotRotatable => "NotRotatable",
             Self::ForeignKey => "ForeignKey",
             Self::KeyNotListed => "KeyNotListed",
+            Self::Swept => "Swept",
+            Self::SweptWithoutReport => "SweptWithoutReport",
+            Self::SweepHalted => "SweepHalted",
+            Self::SweepIncomplete => "SweepIncomplete",
+            Self::SweepFailed => "SweepFailed",
         }
     }
 

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::effect::{Attachment, Effect, Fault, FaultClass, Outcome, Owner};
-use super::faults;
 use super::intent::has_finalizer;
 use super::reasons::{Reason, Verdict};
 use super::secret::SecretView;
 use super::view::{RoleView, Seen, View};
-use super::work::{Held, KeysFact, SecretGate, UserFact, Work};
+use super::work::{Doubt, Held, KeysFact, SecretGate, UserFact, Work};
+use super::{doubt, faults};
 use crate::api::{AwsCredentialRequest, Phase};
 
 /// First pause between two proofs of a key; it grows by half to
@@ -25,8 +25,8 @@ const MAX_PROOF_PAUSE: SignedDuration = SignedDuration::from_secs(1);
 /// and again is worth a word in its status, and a pause.
 const THROTTLED_AGAIN: u32 = 3;
 
-/// The API server cannot serve now, or a call did not get its turn: nothing
-/// happened and there is nothing to decide, start over later.
+/// The API server cannot serve now, a call did not get its turn, or nobody is
+/// left to tell of a failure: there is nothing to decide, start over later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stall(pub Fault);
 
@@ -39,7 +39,10 @@ impl View {
         let unfinished = self.live().is_none() || self.rotating();
         let under_way = has_finalizer(&self.request) && unfinished;
         let touched = !work.cleared.is_empty() || work.user != UserFact::Unknown;
-        let troubled = work.stalls > 0 || work.failure.is_some() || work.abandon.is_some();
+        let troubled = work.stalls > 0
+            || work.failure.is_some()
+            || work.abandon.is_some()
+            || work.doubt.is_open();
         !self.gone && (under_way || touched || troubled || self.in_hand().is_some())
             || self.gone && work.in_flight()
     }
@@ -49,8 +52,9 @@ impl View {
     /// change.
     ///
     /// # Errors
-    /// [`Stall`] when the API server did not serve the write, or a call to AWS
-    /// was never made: the same step is to be tried again later.
+    /// [`Stall`] when the API server did not serve the write, when a call to AWS
+    /// was never made, or when AWS did not serve one for a request that is gone:
+    /// the same step is to be tried again later.
     pub fn record(
         &mut self,
         effect: &Effect,
@@ -97,11 +101,17 @@ impl View {
 
     fn record_success(&mut self, effect: &Effect, outcome: Outcome, now: Timestamp) {
         self.record_offer(effect, None);
-        if effect.on_kubernetes() {
+        if effect.on_kubernetes() || self.gone {
             self.work.stalls = 0;
         } else {
             self.work.throttled = 0;
         }
+        let settled = match &outcome {
+            Outcome::Inventory(found) if doubt::looks(self) => {
+                Some(doubt::settle(self, found.as_deref(), now))
+            }
+            _ => None,
+        };
         let was = self.permissions_on_user();
         let was_live = self.live().is_some();
         if let Outcome::Request(request) = &outcome {
@@ -140,6 +150,7 @@ impl View {
                 *work = Work {
                     vetted,
                     secret: work.secret,
+                    doubt: std::mem::take(&mut work.doubt),
                     ..Work::new(now)
                 };
             }
@@ -183,7 +194,12 @@ impl View {
                     work.abandon = None;
                 }
                 if report.status.phase == Some(Phase::Ready) {
-                    *work = Work::new(now);
+                    let failed = report.status.failures.is_some();
+                    let doubt = std::mem::take(&mut work.doubt);
+                    *work = Work {
+                        doubt: if failed { doubt } else { Doubt::None },
+                        ..Work::new(now)
+                    };
                 }
             }
             // A request that was taken back tells why now that it is clean.
@@ -238,9 +254,10 @@ impl View {
             (Effect::ProveKey, Outcome::Proof(proven)) => record_proof(work, proven, now),
             (Effect::TakeInventory, Outcome::Inventory(found)) => {
                 work.cleared.clear();
-                match found {
-                    Some(found) => work.inventory = Some(found),
-                    None => work.user = UserFact::Gone,
+                match (found, settled) {
+                    (_, Some(doubt)) => work.doubt = doubt,
+                    (Some(found), None) => work.inventory = Some(found),
+                    (None, None) => work.user = UserFact::Gone,
                 }
             }
             (Effect::Clear(attachment), _) => record_cleared(work, attachment, now),
@@ -396,7 +413,9 @@ impl View {
             (Effect::CreateKey, FaultClass::NotFound) => work.user = UserFact::Unknown,
             _ => {}
         }
-        if effect.on_kubernetes() && !faults::is_secret_refusal(effect, fault.class) {
+        // What is gone has no status to count its failures in.
+        let uncounted = effect.on_kubernetes() || self.gone;
+        if uncounted && !faults::is_secret_refusal(effect, fault.class) {
             work.stalls = work.stalls.saturating_add(1);
             return Err(Stall(fault));
         }

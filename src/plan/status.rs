@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::effect::{Announcement, Effect, Report};
+use super::effect::{Announcement, Attachment, Effect, Report};
 use super::intent::{self, Intent, STATIC_USER};
 use super::lease::{Term, truncate};
 use super::reasons::{Reason, Verdict};
@@ -267,6 +267,32 @@ pub(super) fn proving(view: &View, now: Timestamp) -> Option<Effect> {
     Some(draft.report(None))
 }
 
+/// AWS has lost the key of a live lease; another is being made. A live lease in
+/// this phase tells whoever comes after a crash that its key is not to be
+/// believed.
+pub(super) fn key_lost(view: &View, now: Timestamp) -> Effect {
+    let key = view.live().map(|(_, c)| c.access_key_id.as_str());
+    let message = format!(
+        "access key {} was deleted in AWS, not by the operator; another is being made",
+        key.unwrap_or_default()
+    );
+    let draft = Draft::of(view, Phase::Issuing, now).not_ready(Reason::KeyLost, &message);
+    draft.report(Some(announce(Reason::KeyLost, &message, true)))
+}
+
+/// Something that lets in others than the Secret's readers was on the user, and
+/// was removed.
+pub(super) fn strays_removed(view: &View, strays: &[Attachment], now: Timestamp) -> Effect {
+    let what: Vec<_> = strays.iter().map(ToString::to_string).collect();
+    let message = format!(
+        "removed from the IAM user, because the operator did not make it: {}",
+        what.join(", ")
+    );
+    let mut draft = Draft::of(view, Phase::Ready, now);
+    draft.clear_failures();
+    draft.report(Some(announce(Reason::StrayRemoved, &message, true)))
+}
+
 /// The next key is not accepted yet; the present one works meanwhile.
 fn rotating(view: &View, now: Timestamp) -> Option<Effect> {
     if !view.rotating() || view.phase() == Some(Phase::Rotating) {
@@ -281,7 +307,10 @@ pub(super) fn refused(view: &View, verdict: &Verdict, now: Timestamp) -> Option<
     let phase = verdict.reason.phase_without_credential();
     let warning = phase == Phase::Failed;
     // A live lease runs on to its end, whatever its successor meets with.
-    let draft = if view.live().is_some() {
+    let draft = if view.live().is_some() && view.phase() == Some(Phase::Issuing) {
+        // Its key is lost, and there is none to run on with.
+        Draft::of(view, Phase::Issuing, now).not_ready(verdict.reason, &verdict.message)
+    } else if view.live().is_some() {
         let phase = view.phase().unwrap_or(Phase::Ready);
         Draft::of(view, phase, now).set(
             ConditionType::Ready,
@@ -309,8 +338,8 @@ pub(super) fn attempt_failed(view: &View, verdict: &Verdict, now: Timestamp) -> 
         (true, _) => reason.phase_without_credential(),
         (false, true) => Phase::Revoking,
         (false, false) => match view.live() {
-            Some(_) => Phase::Ready,
-            None => Phase::Issuing,
+            Some(_) if view.phase() != Some(Phase::Issuing) => Phase::Ready,
+            _ => Phase::Issuing,
         },
     };
     let mut draft = Draft::of(view, phase, now);

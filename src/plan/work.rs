@@ -54,6 +54,8 @@ pub struct Work {
     pub restarted: Vec<Workload>,
     /// What was removed since the inventory (or since the beginning).
     pub cleared: BTreeSet<Attachment>,
+    /// Whether AWS may hold something else of a live lease than we believe.
+    pub doubt: Doubt,
     /// A failure that the status does not tell yet.
     pub failure: Option<Verdict>,
     /// Why everything is being taken back.
@@ -102,6 +104,36 @@ pub enum KeysFact {
     Uncertain(Timestamp),
     /// These, and no others.
     Known(Vec<String>),
+}
+
+/// A doubt about a live lease's user, which the sweep raises and only a direct
+/// look at AWS settles.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Doubt {
+    /// None.
+    #[default]
+    None,
+    /// Something speaks against what we believe: look.
+    Raised,
+    /// A look at that time did not find the key. IAM's lists lag: look again
+    /// [`SETTLE`] later.
+    Missed(Timestamp),
+    /// The key is there. These things, which also let somebody in, are not
+    /// ours.
+    Strays(Vec<Attachment>),
+    /// The key is gone, or the whole user.
+    KeyLost,
+}
+
+impl Doubt {
+    /// Whether there is something left to look at or to mend.
+    pub fn is_open(&self) -> bool {
+        match self {
+            Self::None => false,
+            Self::Raised | Self::Missed(_) | Self::KeyLost => true,
+            Self::Strays(strays) => !strays.is_empty(),
+        }
+    }
 }
 
 /// The key in hand. Its secret is kept apart, out of reach of decisions.

@@ -26,4 +26,5 @@ mod rules;
 mod secrets;
 mod sessions;
 mod static_users;
+mod sweep;
 mod trust;

@@ -14,14 +14,14 @@ mod issue;
 mod key;
 mod leases;
 mod output;
-mod paint;
+pub(super) mod paint;
 mod progress;
 mod renew;
 mod revoke;
 mod roles;
 mod rotate;
 mod signals;
-mod table;
+pub(super) mod table;
 mod wait;
 mod when;
 

@@ -8,7 +8,7 @@ use crate::api::Phase;
 
 /// What a colour is to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tint {
+pub(in crate::cli) enum Tint {
     /// Nothing special.
     Plain,
     /// As it should be.
@@ -23,7 +23,7 @@ pub(super) enum Tint {
 
 /// Whether colours are wanted.
 #[derive(Clone, Copy)]
-pub(super) struct Paint(bool);
+pub(in crate::cli) struct Paint(bool);
 
 impl Paint {
     /// For stdout: on a terminal, and never with NO_COLOR (no-color.org).

@@ -3,7 +3,7 @@
 use super::paint::{Paint, Tint, one_line};
 
 /// One cell and its colour.
-pub(super) struct Cell {
+pub(in crate::cli) struct Cell {
     text: String,
     tint: Tint,
 }
@@ -28,7 +28,7 @@ impl<T: AsRef<str>> From<T> for Cell {
 }
 
 /// A table in the making.
-pub(super) struct Table {
+pub(in crate::cli) struct Table {
     head: Vec<&'static str>,
     rows: Vec<Vec<Cell>>,
 }

@@ -58,7 +58,7 @@ impl Room {
         });
         calls
             .map(|call| match call {
-                Concerned::Called(who) => format!("{}/{}", who.namespace.unwrap(), who.name),
+                Concerned::This(who) => format!("{}/{}", who.namespace.unwrap(), who.name),
                 other => panic!("{other:?}"),
             })
             .collect()

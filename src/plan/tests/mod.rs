@@ -2,8 +2,10 @@
 //! stop point reachable.
 
 mod crashes;
+mod doubts;
 mod leases;
 mod operator;
+mod outages;
 mod static_users;
 mod stories;
 mod throttling;

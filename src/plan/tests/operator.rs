@@ -11,7 +11,7 @@ use crate::plan::admission::NamespaceView;
 use crate::plan::effect::{Fault, FaultClass, Outcome};
 use crate::plan::secret::SecretView;
 use crate::plan::view::{AccountView, HolderView, RoleView, Seen, Usage, View};
-use crate::plan::work::Work;
+use crate::plan::work::{Doubt, Work};
 use crate::plan::{Look, Step, next};
 
 /// What happens at one effect.
@@ -84,6 +84,12 @@ impl Operator {
     pub fn restart(&mut self) {
         self.work = None;
         self.deaths += 1;
+    }
+
+    /// The sweep has seen something that speaks against what we believe.
+    pub fn doubt(&mut self, world: &World) {
+        let work = self.work.get_or_insert_with(|| Work::new(world.now));
+        work.doubt = Doubt::Raised;
     }
 
     /// Reconciles until there is nothing left to do before the lease's end,

@@ -46,6 +46,8 @@ pub(super) struct World {
     pub request: Option<AwsCredentialRequest>,
     pub secret: Option<StoredSecret>,
     pub user: Option<User>,
+    /// AWS cannot serve.
+    pub down: bool,
     /// How long a new key takes to be accepted.
     pub key_delay: SignedDuration,
     pub account: AccountView,
@@ -79,6 +81,7 @@ impl World {
             request: Some(request),
             secret: None,
             user: None,
+            down: false,
             key_delay: SignedDuration::ZERO,
             account,
             applied: Vec::new(),
@@ -345,6 +348,9 @@ impl World {
             }));
         }
         assert!(view.intent().is_some(), "{effect:?} without an intent");
+        if self.down {
+            return Err(FaultClass::Unavailable);
+        }
         if let (Effect::CreateUser, Some(_)) = (effect, &self.user) {
             return Err(FaultClass::AlreadyExists);
         }

@@ -9,7 +9,7 @@ mod wire;
 
 use std::time::Duration;
 
-pub use aws_clients::caller_of;
+pub use aws_clients::{caller_of, iam_of};
 pub use bed::{Bed, Settings, client_of, start_cluster};
 pub use namespace::{Namespace, condition};
 pub use scene::Scene;

@@ -36,6 +36,9 @@ pub struct FakeConfig {
     /// Keys younger than a second do not count towards the limit of two, as
     /// when AWS answers several `CreateAccessKey` at once.
     pub non_atomic_key_limit: bool,
+    /// Age up to which `GenerateCredentialReport` hands out the report that
+    /// there is instead of making a new one. AWS: four hours.
+    pub report_max_age: Duration,
     /// `CreateUser` fails with `LimitExceeded` beyond this.
     pub max_users: usize,
     /// Throttling of IAM calls (not of STS). Default: none.
@@ -57,6 +60,7 @@ impl Default for FakeConfig {
             read_lag: Duration::ZERO,
             key_read_lag: Duration::ZERO,
             non_atomic_key_limit: false,
+            report_max_age: Duration::ZERO,
             max_users: 5000,
             rate: None,
         }

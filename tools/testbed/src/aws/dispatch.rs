@@ -10,7 +10,7 @@ use super::extras::{self, Kind};
 use super::params::Params;
 use super::state::{Principal, State, User};
 use super::xml::Xml;
-use super::{groups, keys, policies, sts, users};
+use super::{groups, keys, policies, report, sts, users};
 
 /// A service, as the `Version` parameter tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +103,8 @@ const IAM: &[(&str, Handler)] = &[
     ("ListUserTags", users::list_tags),
     ("PutUserPermissionsBoundary", users::put_boundary),
     ("DeleteUserPermissionsBoundary", users::delete_boundary),
+    ("GenerateCredentialReport", report::generate),
+    ("GetCredentialReport", report::get),
     ("CreateAccessKey", keys::create),
     ("DeleteAccessKey", keys::delete),
     ("UpdateAccessKey", keys::update),

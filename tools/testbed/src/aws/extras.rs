@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::dispatch::{Answer, Ctx};
 use super::error::AwsError;
-use super::state::State;
+use super::state::{State, User};
 use super::users::{date, paged};
 use super::xml::Xml;
 
@@ -94,6 +94,13 @@ impl Kind {
                 ],
             },
         }
+    }
+}
+
+impl User {
+    /// Whether the user has one of that kind.
+    pub(super) fn has(&self, kind: Kind) -> bool {
+        self.extras.iter().any(|extra| extra.kind == kind)
     }
 }
 

@@ -16,6 +16,7 @@ mod journal;
 mod keys;
 mod params;
 mod policies;
+mod report;
 mod server;
 mod sigv4;
 mod state;

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::config::{FakeConfig, KeyDelay};
 use super::error::AwsError;
 use super::extras::Extra;
+use super::report::Report;
 use super::view::{KeyView, UserView};
 
 /// The AWS-managed policies that exist here.
@@ -81,6 +82,8 @@ pub(super) struct State {
     pub(super) policies: BTreeSet<String>,
     /// Serial numbers of virtual MFA devices, in use or not.
     pub(super) virtual_mfas: BTreeSet<String>,
+    /// The last credential report.
+    pub(super) report: Option<Report>,
     pub(super) rng: fastrand::Rng,
 }
 
@@ -95,6 +98,7 @@ impl State {
             groups: BTreeMap::new(),
             policies: managed.into(),
             virtual_mfas: BTreeSet::new(),
+            report: None,
             rng: fastrand::Rng::with_seed(config.seed),
         };
         let mut user = state.new_user(&config.root_user, "/", now, wall);

@@ -375,3 +375,80 @@ fn the_journal_tells_what_became_of_each_call() {
     assert_eq!(call.user.as_deref(), Some("u"));
     assert_eq!(call.caller_key.as_deref(), Some(ROOT_KEY_ID));
 }
+
+/// The report that AWS would send now.
+fn fetched(bed: &mut Bed) -> String {
+    let body = bed.ok("GetCredentialReport");
+    let csv = base64::Engine::decode(
+        &base64::engine::general_purpose::STANDARD,
+        field(&body, "Content"),
+    );
+    String::from_utf8(csv.expect("base64")).expect("text")
+}
+
+#[test]
+fn the_credential_report_tells_keys_and_passwords_and_may_be_old() {
+    let mut bed = Bed::new(FakeConfig {
+        report_max_age: Duration::from_secs(4 * 3600),
+        ..FakeConfig::default()
+    });
+    assert_eq!(bed.code("GetCredentialReport"), "ReportNotPresent");
+    bed.ok("CreateUser&UserName=a,b&Path=/keylease/c/");
+    bed.new_key("a,b");
+    let (second, _) = bed.new_key("a,b");
+    bed.ok(&format!(
+        "UpdateAccessKey&UserName=a,b&AccessKeyId={second}&Status=Inactive"
+    ));
+    bed.ok("CreateLoginProfile&UserName=a,b&Password=x");
+    let state = |body: &str| field(body, "State").to_owned();
+    assert_eq!(state(&bed.ok("GenerateCredentialReport")), "STARTED");
+    assert_eq!(state(&bed.ok("GenerateCredentialReport")), "COMPLETE");
+    let csv = fetched(&mut bed);
+    let mut lines = csv.lines();
+    let head: Vec<_> = lines.next().expect("a head").split(',').collect();
+    assert_eq!(
+        (head.len(), head[7], head[13]),
+        (23, "mfa_active", "access_key_2_active")
+    );
+    assert!(
+        lines
+            .next()
+            .is_some_and(|l| l.starts_with("<root_account>,"))
+    );
+    let user = lines.find(|l| l.starts_with("\"a,b\",")).expect("the user");
+    let fields: Vec<_> = user
+        .splitn(3, "\",")
+        .last()
+        .expect("fields")
+        .split(',')
+        .collect();
+    // From user_creation_time on: password, MFA, first key, second key.
+    assert_eq!(
+        (fields[1], fields[5], fields[6], fields[11]),
+        ("true", "false", "true", "false")
+    );
+    assert_eq!(fields.len(), 21);
+    bed.ok("CreateUser&UserName=later");
+    bed.ok("GenerateCredentialReport");
+    assert_eq!(fetched(&mut bed), csv, "the old one is handed out");
+    let four_hours = 4 * 3600 * 1000 + 1;
+    let reply = bed.at(four_hours, ROOT, "GenerateCredentialReport");
+    assert_eq!(state(&reply.body), "STARTED");
+    assert!(fetched(&mut bed).contains("later"));
+}
+
+#[test]
+fn users_are_listed_by_path_and_in_pages() {
+    let mut bed = Bed::new(FakeConfig::default());
+    for n in 0..5 {
+        bed.ok(&format!("CreateUser&UserName=u{n}&Path=/keylease/one/"));
+    }
+    bed.ok("CreateUser&UserName=other&Path=/keylease/two/");
+    let list = "ListUsers&PathPrefix=/keylease/one/&MaxItems=3";
+    let first = bed.ok(list);
+    assert_eq!(first.matches("<UserName>").count(), 3);
+    let marker = field(&first, "Marker").to_owned();
+    let second = bed.ok(&format!("{list}&Marker={marker}"));
+    assert_eq!(second.matches("<UserName>").count(), 2);
+    assert_eq!(field(&second, "IsTruncated"), "false");
+}
