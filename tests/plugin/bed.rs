@@ -92,7 +92,15 @@ pub struct Scene {
 
 impl Scene {
     pub async fn set(name: &str) -> Result<Self> {
-        let bed = Bed::shared().await?;
+        Self::on(Bed::shared().await?, name).await
+    }
+
+    /// The same on a cluster of its own, for what changes every role.
+    pub async fn alone(name: &str) -> Result<Self> {
+        Self::on(Arc::new(Bed::start().await?), name).await
+    }
+
+    async fn on(bed: Arc<Bed>, name: &str) -> Result<Self> {
         bed.cluster.kubectl(&["create", "namespace", name]).await?;
         let file = Kubeconfig::read_from(bed.cluster.kubeconfig())?;
         let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
@@ -108,14 +116,20 @@ impl Scene {
     /// Makes a role that these namespaces may use, and waits until the operator
     /// knows it.
     pub async fn role(&self, name: &str, allowed: Value) -> Result<()> {
+        let spec = json!({
+            "accountRef": {"name": "default"},
+            "iamUser": {"policyArns": ["arn:aws:iam::aws:policy/ReadOnlyAccess"]},
+            "ttl": {"default": "1h", "max": "2h"},
+            "allowedNamespaces": allowed,
+        });
+        self.role_of(name, spec).await
+    }
+
+    /// The same, whatever the role is.
+    pub async fn role_of(&self, name: &str, spec: Value) -> Result<()> {
         let role = json!({
-            "apiVersion": "keylease.dev/v1alpha1", "kind": "AwsRole", "metadata": {"name": name},
-            "spec": {
-                "accountRef": {"name": "default"},
-                "iamUser": {"policyArns": ["arn:aws:iam::aws:policy/ReadOnlyAccess"]},
-                "ttl": {"default": "1h", "max": "2h"},
-                "allowedNamespaces": allowed,
-            },
+            "apiVersion": "keylease.dev/v1alpha1", "kind": "AwsRole",
+            "metadata": {"name": name}, "spec": spec,
         });
         self.bed.cluster.kubectl_apply(&role.to_string()).await?;
         let ready = [

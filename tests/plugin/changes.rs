@@ -85,6 +85,35 @@ async fn revoke_of_a_role_ends_its_leases() -> Result<()> {
     Ok(())
 }
 
+/// On a cluster of its own: it would end the leases of every other test.
+#[tokio::test]
+async fn revoke_of_all_ends_the_leases_of_every_role() -> Result<()> {
+    let scene = Scene::alone("c-all").await?;
+    let allowed = serde_json::json!({"names": [scene.name]});
+    scene.role("c-all-other", allowed).await?;
+    scene.issue(&["--name", "one"]).await?;
+    scene.ok(&["issue", "c-all-other", "--name", "two"]).await?;
+    assert_eq!(scene.users(), 2);
+    let said = scene.ok(&["revoke", "--all", "--yes"]).await?;
+    for role in ["c-all:", "c-all-other:"] {
+        let line = said.lines().find(|line| line.starts_with(role));
+        let line = line.with_context(|| said.clone())?;
+        assert!(line.contains("is revoked"), "{line}");
+    }
+    wait::until_ok("the revocation", SOON, || async {
+        for name in ["one", "two"] {
+            let request = scene.requests().get(name).await?;
+            anyhow::ensure!(phase(&request) == Some(Phase::Revoked), "{name} lives");
+        }
+        anyhow::ensure!(scene.users() == 0, "{} users", scene.users());
+        Ok(())
+    })
+    .await?;
+    // Those that come later are served.
+    scene.issue(&["--name", "three"]).await?;
+    Ok(())
+}
+
 fn phase(request: &AwsCredentialRequest) -> Option<Phase> {
     request.status.as_ref()?.phase
 }

@@ -6,4 +6,5 @@ mod changes;
 mod doctor;
 mod exec;
 mod issue;
+mod sessions;
 mod views;
