@@ -10,11 +10,18 @@
 #
 #   AWS_ENDPOINT_URL      the AWS to ask; unset: the real one
 #   WALKTHROUGH_ROLE_ARN  the IAM role for assumedRole
+#   OPERATOR_NAMESPACE    where the operator runs; default keylease-system
+#
+# The caller of the AWS CLI must be allowed to make two IAM users, which the
+# script removes again.
 set -euo pipefail
 
 space=keylease-walkthrough
 account=keylease-walkthrough
 role=developer-access
+adopted=keylease-walkthrough-legacy
+root=keylease-walkthrough-root
+operator_space=${OPERATOR_NAMESPACE:-keylease-system}
 types=(assumed-role federation-token session-token)
 here=$(cd "$(dirname "$0")/.." && pwd)
 number=0
@@ -92,11 +99,26 @@ caller() { as "$1" aws sts get-caller-identity --query Arn --output text; }
 # Whether AWS refuses the key that the request's Secret held when it was last used.
 refused() { if caller "$1" >/dev/null 2>&1; then echo no; else echo yes; fi; }
 
+# A user of AWS's own making, not of Keylease's: two steps need one.
+keys_of() { aws iam list-access-keys --user-name "$1" --query 'AccessKeyMetadata[].AccessKeyId' --output text; }
+remove_user() {
+    local key
+    aws iam get-user --user-name "$1" >/dev/null 2>&1 || return 0
+    for key in $(keys_of "$1"); do
+        aws iam delete-access-key --user-name "$1" --access-key-id "$key"
+    done
+    aws iam delete-user-policy --user-name "$1" --policy-name root 2>/dev/null || true
+    aws iam delete-user --user-name "$1"
+}
+
 clean_up() {
     trap - EXIT
     kubectl delete namespace "$space" --ignore-not-found --timeout=60s >/dev/null || true
-    kubectl delete awsrole "$role" "${types[@]}" --ignore-not-found --wait=false >/dev/null || true
-    kubectl delete awsaccount "$account" --ignore-not-found --wait=false >/dev/null || true
+    kubectl delete awsrole "$role" "$adopted" "${types[@]}" --ignore-not-found --wait=false >/dev/null || true
+    kubectl delete awsaccount "$account" "$root" --ignore-not-found --wait=false >/dev/null || true
+    kubectl -n "$operator_space" delete secret "$root" --ignore-not-found >/dev/null || true
+    remove_user "$adopted"
+    remove_user "$root"
     rm -rf "$tmp"
 }
 
@@ -145,6 +167,28 @@ YAML
 show kubectl wait --for=condition=Ready "awsaccount/$account" --timeout=30s
 operator_arn=$(kubectl get awsaccount "$account" -o jsonpath='{.status.arn}')
 expect 'status.accountId' "$(kubectl get awsaccount "$account" -o jsonpath='{.status.accountId}')" "$account_id"
+
+step 'vault write -f aws/config/rotate-root' 'AwsAccount.spec.rootRotation (at work from here on, looked at in the end)'
+aws iam create-user --user-name "$root" >/dev/null
+root_arn=$(aws iam get-user --user-name "$root" --query User.Arn --output text)
+kubectl keylease iam-policy --account-id "$account_id" --root-user-arn "$root_arn" >"$tmp/root.json"
+aws iam put-user-policy --user-name "$root" --policy-name root --policy-document "file://$tmp/root.json"
+# From one program to the other, never on a command line that others can read.
+aws iam create-access-key --user-name "$root" --query AccessKey --output json |
+    jq --arg name "$root" '{apiVersion: "v1", kind: "Secret", metadata: {name: $name},
+        stringData: {AWS_ACCESS_KEY_ID: .AccessKeyId, AWS_SECRET_ACCESS_KEY: .SecretAccessKey}}' |
+    kubectl -n "$operator_space" apply -f -
+root_key=$(keys_of "$root")
+kubectl apply -f - <<YAML
+apiVersion: keylease.dev/v1alpha1
+kind: AwsAccount
+metadata: {name: $root}
+spec:
+  region: us-east-1
+  credentials: {secretRef: {name: $root}}
+  rootRotation: {period: 1m}
+YAML
+show kubectl wait --for=condition=Ready "awsaccount/$root" --timeout=60s
 
 step 'an IAM policy by hand for user/vault-*' 'kubectl keylease iam-policy'
 kubectl keylease iam-policy --account-id "$account_id" >"$tmp/policy.json"
@@ -279,12 +323,40 @@ YAML
 done
 show kubectl get awscr -A
 
+step "vault write aws/static-roles/legacy username=… rotation_period=24h" 'AwsRole with staticUser'
+aws iam create-user --user-name "$adopted" >/dev/null
+kubectl apply -f - <<YAML
+apiVersion: keylease.dev/v1alpha1
+kind: AwsRole
+metadata: {name: $adopted}
+spec:
+  accountRef: {name: $account}
+  staticUser: {userName: $adopted, rotationPeriod: 24h}
+  allowedNamespaces: {names: [$space]}
+YAML
+request legacy "$adopted"
+ready legacy
+expect 'the caller' "$(caller legacy)" "$(aws iam get-user --user-name "$adopted" --query User.Arn --output text)"
+show lease revoke legacy
+expect "keys of $adopted, which lives on," "$(keys_of "$adopted")" ''
+until_is 20 'the key being refused' yes refused legacy
+
+step 'vault write -f aws/config/rotate-root' 'a minute is over: the key of the second account is another one'
+until_is 90 'another key in the Secret' yes sh -c "
+    key=\$(kubectl --namespace $operator_space get secret $root -o jsonpath='{.data.AWS_ACCESS_KEY_ID}' | base64 -d)
+    test -n \"\$key\" && test \"\$key\" != $root_key && echo yes"
+# The first key goes as soon as the second is at work.
+until_is 60 'the keys in AWS being the one in the Secret' yes sh -c "
+    key=\$(kubectl --namespace $operator_space get secret $root -o jsonpath='{.data.AWS_ACCESS_KEY_ID}' | base64 -d)
+    test \"\$(aws iam list-access-keys --user-name $root --query 'AccessKeyMetadata[].AccessKeyId' --output text)\" = \"\$key\" && echo yes"
+show kubectl get awsaccount "$root" -o jsonpath='{.status.rootKey}{"\n"}'
+
 step 'vault delete aws/roles/…, vault secrets disable aws' 'delete requests, role, account'
 show k delete awscr --all --timeout=60s
 # A session's Secret goes when Kubernetes collects what the request owned.
 until_is 60 'number of Secrets of ours' 0 sh -c \
     "kubectl get secrets --namespace $space -l app.kubernetes.io/managed-by=keylease -o name | wc -l | tr -d ' '"
 expect 'number of IAM users that are left' "$(users)" "$users_before"
-gone awsrole "$role" "${types[@]}"
-gone awsaccount "$account"
+gone awsrole "$role" "$adopted" "${types[@]}"
+gone awsaccount "$account" "$root"
 printf '\nDone: %d steps in %d s.\n' "$number" "$SECONDS"
