@@ -94,6 +94,24 @@ impl Bed {
     }
 }
 
+impl Bed {
+    /// Makes another role that everybody may use.
+    #[allow(dead_code, reason = "as above")]
+    pub async fn role(&self, name: &str) -> Result<()> {
+        let role = json!({
+            "apiVersion": "keylease.dev/v1alpha1", "kind": "AwsRole",
+            "metadata": {"name": name},
+            "spec": {
+                "accountRef": {"name": "default"},
+                "iamUser": {"policyArns": ["arn:aws:iam::aws:policy/ReadOnlyAccess"]},
+                "allowedNamespaces": {"names": ["*"]},
+            },
+        });
+        self.cluster.kubectl_apply(&role.to_string()).await?;
+        Ok(())
+    }
+}
+
 /// The binary that is measured.
 fn binary() -> Result<PathBuf> {
     let named = std::env::var_os("KEYLEASE_BIN").map(PathBuf::from);

@@ -13,7 +13,8 @@ const MAX_NOTE: usize = 1024;
 /// Writes events.
 #[derive(Clone)]
 pub struct Announcer {
-    recorder: Recorder,
+    client: Client,
+    reporter: Reporter,
     calls: KubeCalls,
 }
 
@@ -25,7 +26,8 @@ impl Announcer {
             instance: Some(instance),
         };
         Self {
-            recorder: Recorder::new(client, reporter),
+            client,
+            reporter,
             calls,
         }
     }
@@ -44,7 +46,11 @@ impl Announcer {
             secondary: None,
         };
         let reference = object.object_ref(&());
-        let publish = self.recorder.publish(&event, &reference);
+        // One for each event: a recorder keeps what it published for six minutes
+        // and looks through all of it each time, to count repetitions. We tell
+        // changes, which do not repeat.
+        let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+        let publish = recorder.publish(&event, &reference);
         if let Err(fault) = self.calls.make("create_event", publish).await {
             tracing::warn!(
                 reason = what.reason.as_str(),

@@ -69,7 +69,7 @@ pub struct Notices {
 }
 
 /// Requests whom a change concerns.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Concerned {
     /// Those of a role, by its name.
     ByRole(String),

@@ -4,6 +4,8 @@
 //! every request is looked at once.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use kube::ResourceExt;
 use parking_lot::Mutex;
@@ -15,43 +17,65 @@ use crate::plan::view::Usage;
 /// One place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Place {
-    role: String,
-    namespace: String,
+    role: Arc<str>,
+    namespace: Arc<str>,
     name: String,
-    account: String,
+    account: Arc<str>,
     /// Whether an IAM user was made for it: a static user was there before.
     user: bool,
     /// Whether AWS holds something for it, or is about to.
     holds: bool,
 }
 
-/// All places, by the request's uid.
+/// What is counted, so that nothing has to be searched through.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Count {
+    /// IAM users of an account.
+    Users(Arc<str>),
+    /// Places of a role.
+    OfRole(Arc<str>),
+    /// Places of a role in one namespace.
+    OfNamespace(Arc<str>, Arc<str>),
+    /// Those of a role that hold something.
+    HeldOfRole(Arc<str>),
+    /// Those of an account that hold something.
+    HeldOfAccount(Arc<str>),
+}
+
+/// All places.
 #[derive(Default)]
 pub struct Ledger {
-    places: Mutex<HashMap<String, Place>>,
+    books: Mutex<Books>,
+}
+
+#[derive(Default)]
+struct Books {
+    /// By the request's uid.
+    places: HashMap<String, Place>,
+    /// The uid, by namespace and name.
+    uids: HashMap<(Arc<str>, String), String>,
+    counts: HashMap<Count, usize>,
 }
 
 impl Ledger {
     /// Takes a place for a request that wants one, and tells how many there
     /// were before.
     pub fn enter(&self, request: &AwsCredentialRequest, account: &str) -> Usage {
-        let place = Place {
-            account: account.to_owned(),
+        let wanted = Place {
+            account: account.into(),
             user: true,
             ..place(request, false)
         };
-        let mut places = self.places.lock();
-        let others = places.iter().filter(|(uid, _)| *uid != request.uid_str());
-        let mut usage = Usage::default();
-        for (_, other) in others {
-            let user = other.user && other.account == place.account;
-            usage.account_users += usize::from(user);
-            let same_role = other.role == place.role;
-            usage.role_leases += usize::from(same_role);
-            usage.namespace_leases += usize::from(same_role && other.namespace == place.namespace);
-        }
-        let entry = places.entry(request.uid_str().to_owned());
-        entry.or_insert(place);
+        let mut books = self.books.lock();
+        // It is not counted among the others.
+        let before = books.remove(request.uid_str());
+        let (role, namespace) = (wanted.role.clone(), wanted.namespace.clone());
+        let usage = Usage {
+            account_users: books.count(&Count::Users(wanted.account.clone())),
+            role_leases: books.count(&Count::OfRole(role.clone())),
+            namespace_leases: books.count(&Count::OfNamespace(role, namespace)),
+        };
+        books.insert(request.uid_str(), before.unwrap_or(wanted));
         usage
     }
 
@@ -62,44 +86,97 @@ impl Ledger {
         let holds = holds(request);
         let status = request.status.as_ref();
         let waits = matches!(status.and_then(|s| s.phase), None | Some(Phase::Issuing));
-        let mut places = self.places.lock();
-        let held = places.get(uid).is_some_and(|p| p.holds);
+        let mut books = self.books.lock();
+        let held = books.places.get(uid).is_some_and(|p| p.holds);
         if holds {
-            places.insert(uid.to_owned(), place(request, true));
+            books.insert(uid, place(request, true));
         } else if !waits || held {
-            places.remove(uid);
+            books.remove(uid);
         }
         holds != held
     }
 
     /// The request of that name is gone; the role that has a place more.
     pub fn leave(&self, namespace: &str, name: &str) -> Option<String> {
-        let mut places = self.places.lock();
-        let mut role = None;
-        places.retain(|_, place| {
-            let gone = place.namespace == namespace && place.name == name;
-            if gone {
-                role = Some(place.role.clone());
-            }
-            !gone
-        });
-        role
+        let mut books = self.books.lock();
+        let uid = books
+            .uids
+            .get(&(namespace.into(), name.to_owned()))?
+            .clone();
+        books
+            .remove(&uid)
+            .map(|place| place.role.as_ref().to_owned())
     }
 
     /// Leases of a role.
     pub fn of_role(&self, role: &str) -> usize {
-        let places = self.places.lock();
-        places
-            .values()
-            .filter(|p| p.holds && p.role == role)
-            .count()
+        self.books.lock().count(&Count::HeldOfRole(role.into()))
     }
 
     /// Users and sessions of an account, by the name of its `AwsAccount`.
     pub fn of_account(&self, account: &str) -> usize {
-        let places = self.places.lock();
-        let all = places.values();
-        all.filter(|p| p.holds && p.account == account).count()
+        self.books
+            .lock()
+            .count(&Count::HeldOfAccount(account.into()))
+    }
+}
+
+impl Books {
+    fn count(&self, what: &Count) -> usize {
+        self.counts.get(what).copied().unwrap_or_default()
+    }
+
+    fn insert(&mut self, uid: &str, place: Place) {
+        self.remove(uid);
+        for count in place.counts() {
+            *self.counts.entry(count).or_default() += 1;
+        }
+        self.uids.insert(place.who(), uid.to_owned());
+        self.places.insert(uid.to_owned(), place);
+    }
+
+    fn remove(&mut self, uid: &str) -> Option<Place> {
+        let place = self.places.remove(uid)?;
+        for count in place.counts() {
+            if let Entry::Occupied(mut entry) = self.counts.entry(count) {
+                *entry.get_mut() -= 1;
+                if *entry.get() == 0 {
+                    entry.remove();
+                }
+            }
+        }
+        // A request of the same name may have come after it.
+        let who = place.who();
+        if self.uids.get(&who).is_some_and(|is| is == uid) {
+            self.uids.remove(&who);
+        }
+        Some(place)
+    }
+}
+
+impl Place {
+    fn who(&self) -> (Arc<str>, String) {
+        (self.namespace.clone(), self.name.clone())
+    }
+
+    /// Where it counts.
+    fn counts(&self) -> impl Iterator<Item = Count> + use<> {
+        let (role, account) = (self.role.clone(), self.account.clone());
+        let user = self.user.then(|| Count::Users(account.clone()));
+        let held = self.holds.then(|| {
+            [
+                Count::HeldOfRole(role.clone()),
+                Count::HeldOfAccount(account),
+            ]
+        });
+        let always = [
+            Count::OfRole(role.clone()),
+            Count::OfNamespace(role, self.namespace.clone()),
+        ];
+        always
+            .into_iter()
+            .chain(user)
+            .chain(held.into_iter().flatten())
     }
 }
 
@@ -113,10 +190,10 @@ pub(super) fn holds(request: &AwsCredentialRequest) -> bool {
 
 fn place(request: &AwsCredentialRequest, holds: bool) -> Place {
     Place {
-        role: request.spec.role_ref.name.clone(),
-        namespace: request.namespace_name().to_owned(),
+        role: request.spec.role_ref.name.as_str().into(),
+        namespace: request.namespace_name().into(),
         name: request.name_any(),
-        account: account_of(request),
+        account: account_of(request).into(),
         user: !adopts(request),
         holds,
     }
@@ -177,6 +254,27 @@ mod tests {
             ),
             (2, 0, 0)
         );
+    }
+
+    #[test]
+    fn a_name_that_was_taken_again_keeps_its_place() {
+        let ledger = Ledger::default();
+        let named = |n: usize| {
+            let mut request = numbered(n);
+            request.metadata.finalizers = Some(vec![crate::plan::intent::FINALIZER.into()]);
+            request
+        };
+        ledger.note(&named(1));
+        ledger.note(&named(2));
+        let mut first = named(1);
+        first.metadata.finalizers = None;
+        ledger.note(&first);
+        assert_eq!(ledger.of_role("dev"), 1);
+        let name = first.name_any();
+        let left = ledger.leave(first.namespace_name(), &name);
+        assert_eq!(left.as_deref(), Some("dev"));
+        assert_eq!(ledger.of_role("dev"), 0);
+        assert!(ledger.books.lock().counts.is_empty(), "nothing is left");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod request;
 mod role;
 mod root_rotation;
 mod secret_index;
+mod slim;
 mod sweep;
 mod waiting_room;
 
@@ -21,6 +22,7 @@ pub use ledger::Ledger;
 pub use secret_index::SecretIndex;
 pub use waiting_room::WaitingRoom;
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -49,6 +51,8 @@ const WATCH_TIMEOUT_SECONDS: u32 = 200;
 /// Reconciliations of requests at a time, as kube-rs counts: no bound. The
 /// waiting room bounds those that do any work, and knows what is urgent.
 const REQUEST_CONCURRENCY: u16 = 0;
+/// Notices that are taken in together.
+const NOTICES: usize = 1024;
 /// The part of readiness that stands for the accounts' cache.
 const ACCOUNTS: &str = "AwsAccount watch";
 /// The part that stands for the index of our Secrets.
@@ -145,7 +149,9 @@ where
     readiness.expect(part);
     let readiness = readiness.clone();
     let (reader, writer) = reflector::store();
-    let events = watcher::watcher(Api::all(client.clone()), watch_config()).reflect(writer);
+    let events = watcher::watcher(Api::all(client.clone()), watch_config())
+        .modify(slim::slim)
+        .reflect(writer);
     let events = events.inspect_ok(move |event| {
         if matches!(event, Event::InitDone) {
             readiness.reached(part);
@@ -284,6 +290,11 @@ async fn run_requests(
     if stop.run_until_cancelled(started).await.is_none() {
         return follow.abort();
     }
+    // A thousand leases that end together are one search, not a thousand.
+    let concerned = concerned.ready_chunks(NOTICES).flat_map(|notices| {
+        let distinct: HashSet<_> = notices.into_iter().collect();
+        futures::stream::iter(distinct)
+    });
     let concerned = concerned.flat_map(move |whom| {
         let found = match whom {
             Concerned::This(who) => vec![who],
