@@ -1,5 +1,7 @@
 //! Access keys: list, make, prove.
 
+use aws_config::identity::IdentityCache;
+
 use super::Session;
 use super::sign_in::static_provider;
 use crate::key_material::KeyMaterial;
@@ -58,14 +60,13 @@ impl Session {
     /// `GetCallerIdentity` with the key itself: `true` once AWS knows it as
     /// that user's. "Unknown key" is the answer to wait out, not a failure.
     pub async fn prove_key(&self, key: &KeyMaterial, user_arn: &str) -> Result<bool, Fault> {
-        let config = self
-            .config
-            .to_builder()
+        // The client is shared and the credentials are not kept: a client for
+        // each key would cost more than the call.
+        let as_the_key = aws_sdk_sts::config::Builder::new()
             .credentials_provider(static_provider(key))
-            .identity_cache(aws_config::identity::IdentityCache::no_cache())
-            .build();
-        let sts = aws_sdk_sts::Client::new(&config);
-        let call = sts.get_caller_identity().send();
+            .identity_cache(IdentityCache::no_cache());
+        let call = self.prover.get_caller_identity().customize();
+        let call = call.config_override(as_the_key).send();
         match self.calls.sts("GetCallerIdentity", call).await {
             Ok(identity) => Ok(identity.arn.as_deref() == Some(user_arn)),
             Err(fault) => match fault.class {

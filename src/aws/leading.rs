@@ -12,7 +12,7 @@ use crate::leader::Leadership;
 /// An interceptor of the SDK and not a check in [`Calls`](super::Calls),
 /// because between the two lie the waits for a place in a queue, for
 /// credentials and for the signature; a process may be stopped in each.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Leading {
     leadership: Leadership,
 }

@@ -14,7 +14,7 @@ impl Session {
         &self,
         spec: &SessionSpec,
     ) -> Result<(KeyMaterial, Timestamp), Fault> {
-        let sts = self.sts();
+        let sts = &self.sts;
         let policies = spec.policy_arns.iter();
         let policies: Vec<_> = policies
             .map(|arn| PolicyDescriptorType::builder().arn(arn).build())

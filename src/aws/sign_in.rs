@@ -39,9 +39,13 @@ pub struct Session {
     /// What decisions need to know of the account.
     pub facts: AccountFacts,
     pub(super) iam: aws_sdk_iam::Client,
+    /// For the calls that hand out credentials.
+    pub(super) sts: aws_sdk_sts::Client,
+    /// For proofs, which act as the key that is proven and may be asked by
+    /// whoever holds it, leader or not.
+    pub(super) prover: aws_sdk_sts::Client,
     pub(super) config: SdkConfig,
     pub(super) calls: Calls,
-    leadership: Leadership,
 }
 
 /// Clients that are not yet known to work.
@@ -135,13 +139,15 @@ impl Candidate {
     /// The session, now that it is known whose it is.
     pub fn session(&self, facts: AccountFacts) -> Session {
         let gate = Leading::new(self.leadership.clone());
-        let iam = aws_sdk_iam::config::Builder::from(&self.config).interceptor(gate);
+        let iam = aws_sdk_iam::config::Builder::from(&self.config).interceptor(gate.clone());
+        let sts = aws_sdk_sts::config::Builder::from(&self.config).interceptor(gate);
         Session {
             calls: self.calls.of_account(&facts.account_id),
             facts,
             iam: aws_sdk_iam::Client::from_conf(iam.build()),
+            sts: aws_sdk_sts::Client::from_conf(sts.build()),
+            prover: aws_sdk_sts::Client::new(&self.config),
             config: self.config.clone(),
-            leadership: self.leadership.clone(),
         }
     }
 }
@@ -167,15 +173,6 @@ impl Session {
         if let Some(budget) = self.calls.budget() {
             budget.gate(Service::Iam).set_cap(cap.map(f64::from));
         }
-    }
-}
-
-impl Session {
-    /// A client for the STS calls that hand out credentials.
-    pub(super) fn sts(&self) -> aws_sdk_sts::Client {
-        let gate = Leading::new(self.leadership.clone());
-        let config = aws_sdk_sts::config::Builder::from(&self.config).interceptor(gate);
-        aws_sdk_sts::Client::from_conf(config.build())
     }
 }
 

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use parking_lot::Mutex;
 
-use crate::api::{AwsCredentialRequest, Phase};
+use crate::api::{AwsCredentialRequest, ConditionType, Phase, get_condition};
 use crate::plan::intent::{INTENT_ANNOTATION, STATIC_USER, has_finalizer};
+use crate::plan::reasons::Reason;
 use crate::plan::view::Usage;
 
 /// One place.
@@ -25,6 +26,20 @@ struct Place {
     user: bool,
     /// Whether AWS holds something for it, or is about to.
     holds: bool,
+    /// Whether AWS does not let us revoke it.
+    denied: bool,
+}
+
+/// What became of a request's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing that anybody counts.
+    Nothing,
+    /// It holds something now.
+    Taken,
+    /// It holds nothing any more, or is no obstacle any more: somebody else
+    /// may go on.
+    Freed,
 }
 
 /// What is counted, so that nothing has to be searched through.
@@ -40,6 +55,8 @@ enum Count {
     HeldOfRole(Arc<str>),
     /// Those of an account that hold something.
     HeldOfAccount(Arc<str>),
+    /// Those of an account that we may not revoke.
+    DeniedOfAccount(Arc<str>),
 }
 
 /// All places.
@@ -74,26 +91,36 @@ impl Ledger {
             account_users: books.count(&Count::Users(wanted.account.clone())),
             role_leases: books.count(&Count::OfRole(role.clone())),
             namespace_leases: books.count(&Count::OfNamespace(role, namespace)),
+            denied: books.count(&Count::DeniedOfAccount(wanted.account.clone())),
         };
         books.insert(request.uid_str(), before.unwrap_or(wanted));
         usage
     }
 
     /// Notes where a request stands: one that holds nothing and is not about
-    /// to gives its place back. Says whether that is news for its role.
-    pub fn note(&self, request: &AwsCredentialRequest) -> bool {
+    /// to gives its place back.
+    pub fn note(&self, request: &AwsCredentialRequest) -> Change {
         let uid = request.uid_str();
         let holds = holds(request);
         let status = request.status.as_ref();
         let waits = matches!(status.and_then(|s| s.phase), None | Some(Phase::Issuing));
         let mut books = self.books.lock();
-        let held = books.places.get(uid).is_some_and(|p| p.holds);
+        let before = books.places.get(uid);
+        let (held, was_denied) = before.map_or((false, false), |p| (p.holds, p.denied));
+        let mut denied = false;
         if holds {
-            books.insert(uid, place(request, true));
+            let place = place(request, true);
+            denied = place.denied;
+            books.insert(uid, place);
         } else if !waits || held {
             books.remove(uid);
         }
-        holds != held
+        match (held, holds) {
+            (true, false) => Change::Freed,
+            (false, true) => Change::Taken,
+            _ if was_denied && !denied => Change::Freed,
+            _ => Change::Nothing,
+        }
     }
 
     /// The request of that name is gone; the role that has a place more.
@@ -166,9 +193,10 @@ impl Place {
         let held = self.holds.then(|| {
             [
                 Count::HeldOfRole(role.clone()),
-                Count::HeldOfAccount(account),
+                Count::HeldOfAccount(account.clone()),
             ]
         });
+        let denied = self.denied.then_some(Count::DeniedOfAccount(account));
         let always = [
             Count::OfRole(role.clone()),
             Count::OfNamespace(role, self.namespace.clone()),
@@ -177,6 +205,7 @@ impl Place {
             .into_iter()
             .chain(user)
             .chain(held.into_iter().flatten())
+            .chain(denied)
     }
 }
 
@@ -196,7 +225,16 @@ fn place(request: &AwsCredentialRequest, holds: bool) -> Place {
         account: account_of(request).into(),
         user: !adopts(request),
         holds,
+        denied: holds && is_denied(request),
     }
+}
+
+/// Whether the last attempt to revoke was denied to us. It is in the status, so
+/// a restart knows it too.
+fn is_denied(request: &AwsCredentialRequest) -> bool {
+    let status = request.status.as_ref();
+    let revoked = status.and_then(|s| get_condition(&s.conditions, ConditionType::Revoked));
+    revoked.is_some_and(|c| c.status == "False" && c.reason == Reason::AwsAccessDenied.as_str())
 }
 
 /// The account's name as the intent has it. It only counts: one that was
@@ -284,11 +322,35 @@ mod tests {
         ledger.enter(&request, "a");
         assert_eq!(ledger.of_role("dev"), 0);
         request.metadata.finalizers = Some(vec![crate::plan::intent::FINALIZER.into()]);
-        assert!(ledger.note(&request));
-        assert!(!ledger.note(&request));
+        assert_eq!(ledger.note(&request), Change::Taken);
+        assert_eq!(ledger.note(&request), Change::Nothing);
         assert_eq!(ledger.of_role("dev"), 1);
         request.metadata.finalizers = None;
-        assert!(ledger.note(&request));
+        assert_eq!(ledger.note(&request), Change::Freed);
         assert_eq!(ledger.of_role("dev"), 0);
+    }
+
+    #[test]
+    fn what_we_may_not_revoke_is_counted_until_we_may() {
+        let ledger = Ledger::default();
+        let mut leaving = numbered(1);
+        leaving.metadata.finalizers = Some(vec![crate::plan::intent::FINALIZER.into()]);
+        ledger.note(&leaving);
+        let account = account_of(&leaving);
+        let of_others = || ledger.enter(&numbered(2), &account).denied;
+        assert_eq!(of_others(), 0);
+        let told = |reason: Reason| {
+            let mut conditions = Vec::new();
+            let now = jiff::Timestamp::UNIX_EPOCH;
+            let kind = ConditionType::Revoked;
+            crate::api::set_condition(&mut conditions, kind, false, reason.as_str(), "", None, now);
+            conditions
+        };
+        leaving.status.get_or_insert_default().conditions = told(Reason::AwsAccessDenied);
+        assert_eq!(ledger.note(&leaving), Change::Nothing);
+        assert_eq!(of_others(), 1);
+        leaving.status.get_or_insert_default().conditions = told(Reason::AwsThrottled);
+        assert_eq!(ledger.note(&leaving), Change::Freed);
+        assert_eq!(of_others(), 0);
     }
 }

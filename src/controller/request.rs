@@ -10,7 +10,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 
 use super::context::{Concerned, Context};
-use super::ledger;
+use super::ledger::Change;
 use crate::api::{AwsCredentialRequest, AwsRole, Phase};
 use crate::observe;
 use crate::plan::admission::NamespaceView;
@@ -67,7 +67,7 @@ pub(super) async fn advance(request: Arc<AwsCredentialRequest>, ctx: &Context) -
         work,
     };
     view.role_hint = role_hint(&view, ctx);
-    let new_place = ctx.ledger.note(&view.request);
+    let on_arrival = ctx.ledger.note(&view.request);
     let pause = match seat(&view, ctx) {
         Ok(_seat) => run(&mut view, &mut key, ctx).await,
         Err(waits) => waits,
@@ -76,19 +76,20 @@ pub(super) async fn advance(request: Arc<AwsCredentialRequest>, ctx: &Context) -
         take_back_key(&mut view, ctx).await;
     }
     let role = view.request.spec.role_ref.name.clone();
-    let counted = if view.gone {
+    let change = if view.gone {
         ctx.ledger
             .leave(view.request.namespace_name(), &view.request.name_any());
-        true
+        Change::Freed
     } else {
         ctx.ledger.note(&view.request)
     };
-    if counted || new_place {
+    let changes = [on_arrival, change];
+    if changes != [Change::Nothing; 2] {
         let account = view.account_wanted().map(|(name, _)| name);
         ctx.notices.counted(&role, account.as_deref());
-        if view.gone || !ledger::holds(&view.request) {
-            ctx.notices.concerns(Concerned::Waiting(role));
-        }
+    }
+    if changes.contains(&Change::Freed) {
+        ctx.notices.concerns(Concerned::Waiting(role));
     }
     if view.in_hand().is_none() {
         key = None;

@@ -91,6 +91,7 @@ pub fn admit(
 ) -> Admission {
     let judged = judge(request, role, namespace, account, cluster);
     let judged = judged.and_then(|granted| {
+        check_revocable(account, &granted, usage)?;
         check_limits(request, role, account, &granted, usage)?;
         Ok(granted)
     });
@@ -176,6 +177,27 @@ fn check_period(request: &AwsCredentialRequest, role: &AwsRole) -> Result<(), Ve
         Verdict::new(verdict.reason, message)
     });
     overlap.map(drop)
+}
+
+/// What cannot be revoked is not issued: each lease would be one more that
+/// lives for ever. Sessions end by themselves.
+fn check_revocable(
+    account: &AccountFacts,
+    granted: &Granted,
+    usage: &Usage,
+) -> Result<(), Verdict> {
+    let (Granted::User(_), 1..) = (granted, usage.denied) else {
+        return Ok(());
+    };
+    Err(Verdict::new(
+        Reason::RevocationDenied,
+        format!(
+            "AWS denies the operator the revocation of {} ended leases of AwsAccount {}, so \
+             nothing new is issued there; allow the operator what their condition Revoked names \
+             (kubectl keylease leases -A --phase revoking; keylease iam-policy)",
+            usage.denied, account.name
+        ),
+    ))
 }
 
 /// Whether there is room for one more. A request that has its place already

@@ -44,6 +44,9 @@ pub enum Reason {
 
     /// A limit of the role or the account is reached.
     QuotaExceeded,
+    /// Ended leases of the account cannot be revoked, because AWS denies it to
+    /// the operator.
+    RevocationDenied,
     /// The role does not allow the request's namespace.
     NamespaceNotAllowed,
     /// The request asks for a longer life than the role allows.
@@ -120,6 +123,7 @@ impl Reason {
             Self::AccountNotFound => "AccountNotFound",
             Self::AccountNotReady => "AccountNotReady",
             Self::QuotaExceeded => "QuotaExceeded",
+            Self::RevocationDenied => "RevocationDenied",
             Self::NamespaceNotAllowed => "NamespaceNotAllowed",
             Self::TtlAboveMaximum => "TtlAboveMaximum",
             Self::InvalidRequest => "InvalidRequest",
@@ -168,6 +172,7 @@ impl Reason {
             | Self::AccountNotFound
             | Self::AccountNotReady
             | Self::QuotaExceeded
+            | Self::RevocationDenied
             | Self::UserHeld
             | Self::UserNotFound
             | Self::Expired

@@ -83,6 +83,8 @@ pub struct Usage {
     pub role_leases: usize,
     /// Leases of the role in the request's namespace.
     pub namespace_leases: usize,
+    /// Ended leases of the account that AWS does not let us revoke.
+    pub denied: usize,
 }
 
 /// How the request at hand was come by.

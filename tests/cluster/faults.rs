@@ -9,7 +9,7 @@ use keylease_testbed::aws::Outcome;
 use keylease_testbed::{Fault, FaultKind, wait};
 use serde_json::json;
 
-use crate::harness::{LATER, SOON, Scene, Story};
+use crate::harness::{Bed, LATER, SOON, Scene, Settings, Story};
 
 const ALL: [&str; 6] = [
     "CreateUser",
@@ -127,7 +127,9 @@ async fn a_user_made_after_its_request_was_deleted_is_removed() -> Story {
 /// it waits, and the key is dead meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn revocation_never_gives_up() -> Story {
-    let scene = Scene::shared("fault-denied").await?;
+    // On a bed of its own: nothing else is issued in this account meanwhile.
+    let bed = Bed::start(Settings::default()).await?;
+    let scene = Scene::on(bed, "fault-denied").await?;
     let aws = &scene.bed.aws;
     scene.role(json!({})).await?;
     scene.request("app", json!({})).await?;
@@ -150,9 +152,18 @@ async fn revocation_never_gives_up() -> Story {
         scene.secret("app").await?.is_none(),
         "the Secret is still there"
     );
+    // What cannot be revoked is not issued either.
+    scene.request("next", json!({})).await?;
+    let message = scene.refused("next", "RevocationDenied").await?;
+    assert!(
+        message.contains("1 ended leases of AwsAccount"),
+        "{message}"
+    );
+    assert!(scene.users("next").is_empty(), "a user was made");
     aws.remove_fault(denied);
     scene.gone_within("app", LATER).await?;
     scene.expect_nothing_left("app").await?;
+    scene.ready("next").await?;
     Ok(())
 }
 
