@@ -9,9 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::shutdown;
 use super::sweep::SweepArgs;
+use super::version::Build;
 use crate::act::{Announcer, Hands, KubeCalls};
 use crate::aws::{Accounts, Calls, Signer};
-use crate::controller::{Context, Controllers, Desk, Ledger, Notices, SecretIndex, WaitingRoom};
+use crate::controller::{
+    Context, Controllers, Desk, Ledger, Notices, Scope, SecretIndex, WaitingRoom,
+};
 use crate::health::{self, Readiness};
 use crate::leader::{Elector, Leadership};
 use crate::metrics::Metrics;
@@ -35,6 +38,17 @@ pub(super) struct Args {
     /// The operator's own namespace, where the Secrets of accounts lie.
     #[arg(long, env = "POD_NAMESPACE", default_value = "keylease-system")]
     namespace: String,
+
+    /// Serve only requests in these namespaces, separated by commas; in no other
+    /// are rights on Secrets needed. Default: all namespaces. One operator a
+    /// cluster all the same.
+    #[arg(
+        long,
+        env = "KEYLEASE_WATCH_NAMESPACES",
+        value_name = "NAMES",
+        value_delimiter = ','
+    )]
+    watch_namespaces: Vec<String>,
 
     /// What is logged: a level, or targets with levels as in
     /// info,keylease=debug. Libraries that see secrets never go below info.
@@ -77,6 +91,7 @@ async fn serve(args: Args) -> Result<(), String> {
     let Args {
         http_addr,
         namespace,
+        watch_namespaces,
         log,
         log_format,
         sweep,
@@ -106,6 +121,7 @@ async fn serve(args: Args) -> Result<(), String> {
     tracing::info!(
         cluster = cluster.0,
         version = env!("CARGO_PKG_VERSION"),
+        commit = Build::this().commit,
         "keylease starts"
     );
 
@@ -125,7 +141,8 @@ async fn serve(args: Args) -> Result<(), String> {
     let calls = calls.while_leading(leadership.clone());
     let hand_over = shutdown::watch(stop.clone(), lost.clone());
 
-    let controllers = Controllers::new(&client, &readiness);
+    let scope = Scope::of(watch_namespaces);
+    let controllers = Controllers::new(&client, &readiness, &scope);
     let (notices, noticed) = Notices::channel();
     let announcer = Announcer::new(client.clone(), calls.clone(), instance);
     let context = Context {
@@ -137,6 +154,7 @@ async fn serve(args: Args) -> Result<(), String> {
         client,
         cluster,
         namespace,
+        scope,
         accounts: Accounts::default(),
         signer: Signer::new(Calls::new(metrics.clone()), leadership),
         desk: Desk::default(),
