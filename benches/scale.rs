@@ -29,6 +29,8 @@ use serde_json::json;
 
 /// One call to AWS.
 const LATENCY: Duration = Duration::from_millis(20);
+/// How long after a restart its calls are counted.
+const SETTLED: Duration = Duration::from_secs(10);
 /// How long the idle operator is watched.
 const IDLE: Duration = Duration::from_secs(60);
 /// Requests a second of the steady stream, and how many.
@@ -135,6 +137,15 @@ async fn restart(bed: &mut Bed) -> Result<()> {
         "ready {:.2} s after a restart",
         began.elapsed().as_secs_f64()
     );
+    // Whoever was looked at and found at rest has cost nothing.
+    tokio::time::sleep(SETTLED).await;
+    let metrics = bed.operator.metrics().await?;
+    for line in metrics
+        .lines()
+        .filter(|l| l.starts_with("keylease_calls_total{"))
+    {
+        println!("  {line}");
+    }
     Ok(())
 }
 

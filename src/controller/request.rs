@@ -42,7 +42,10 @@ pub async fn reconcile(
     request: Arc<AwsCredentialRequest>,
     ctx: Arc<Context>,
 ) -> Result<Action, Infallible> {
-    let pause = advance(request, &ctx).await;
+    // After a start all requests are looked at together, and nearly all rest:
+    // the room that work takes is taken when it begins, not for each that waits
+    // to be polled.
+    let pause = Box::pin(advance(request, &ctx)).await;
     Ok(pause.map_or_else(Action::await_change, Action::requeue))
 }
 
