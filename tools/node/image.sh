@@ -1,0 +1,36 @@
+#!/bin/sh
+# Makes an image of one static binary, as an archive that `docker load`, `ctr
+# images import` and `kind load image-archive` take. The same binary gives the
+# same archive.
+#
+#   tools/node/image.sh NAME:TAG BINARY ARCHIVE
+set -eu
+[ $# = 3 ] || { echo "usage: $0 NAME:TAG BINARY ARCHIVE" >&2; exit 2; }
+
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+program=$(basename "$2")
+mkdir "$tmp/root" "$tmp/image"
+install -m 0755 "$2" "$tmp/root/$program"
+
+# pack ARCHIVE FOLDER FILE…
+pack() {
+    archive=$1 && shift
+    tar --create --format=ustar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner \
+        --file "$archive" --directory "$@"
+}
+
+pack "$tmp/image/layer.tar" "$tmp/root" "$program"
+layer=$(sha256sum "$tmp/image/layer.tar" | cut -d ' ' -f 1)
+case $(uname -m) in
+aarch64) architecture=arm64 ;;
+*) architecture=amd64 ;;
+esac
+cat >"$tmp/image/config.json" <<END
+{"architecture":"$architecture","os":"linux","config":{"Entrypoint":["/$program"],"User":"65532:65532"},"rootfs":{"type":"layers","diff_ids":["sha256:$layer"]}}
+END
+cat >"$tmp/image/manifest.json" <<END
+[{"Config":"config.json","RepoTags":["$1"],"Layers":["layer.tar"]}]
+END
+mkdir -p "$(dirname "$3")"
+pack "$3" "$tmp/image" config.json layer.tar manifest.json
