@@ -11,7 +11,7 @@ use super::shutdown;
 use super::sweep::SweepArgs;
 use crate::act::{Announcer, Hands, KubeCalls};
 use crate::aws::{Accounts, Calls, Signer};
-use crate::controller::{Context, Controllers, Desk, Ledger, Notices, SecretIndex, WaitingRoom};
+use crate::controller::{Context, Controllers, Desk, Ledger, Notices, Scope, SecretIndex, WaitingRoom};
 use crate::health::{self, Readiness};
 use crate::leader::{Elector, Leadership};
 use crate::metrics::Metrics;
@@ -35,6 +35,17 @@ pub(super) struct Args {
     /// The operator's own namespace, where the Secrets of accounts lie.
     #[arg(long, env = "POD_NAMESPACE", default_value = "keylease-system")]
     namespace: String,
+
+    /// Serve only requests in these namespaces, separated by commas; in no other
+    /// are rights on Secrets needed. Default: all namespaces. One operator a
+    /// cluster all the same.
+    #[arg(
+        long,
+        env = "KEYLEASE_WATCH_NAMESPACES",
+        value_name = "NAMES",
+        value_delimiter = ','
+    )]
+    watch_namespaces: Vec<String>,
 
     /// What is logged: a level, or targets with levels as in
     /// info,keylease=debug. Libraries that see secrets never go below info.
@@ -77,6 +88,7 @@ async fn serve(args: Args) -> Result<(), String> {
     let Args {
         http_addr,
         namespace,
+        watch_namespaces,
         log,
         log_format,
         sweep,
@@ -125,7 +137,8 @@ async fn serve(args: Args) -> Result<(), String> {
     let calls = calls.while_leading(leadership.clone());
     let hand_over = shutdown::watch(stop.clone(), lost.clone());
 
-    let controllers = Controllers::new(&client, &readiness);
+    let scope = Scope::of(watch_namespaces);
+    let controllers = Controllers::new(&client, &readiness, &scope);
     let (notices, noticed) = Notices::channel();
     let announcer = Announcer::new(client.clone(), calls.clone(), instance);
     let context = Context {
@@ -137,6 +150,7 @@ async fn serve(args: Args) -> Result<(), String> {
         client,
         cluster,
         namespace,
+        scope,
         accounts: Accounts::default(),
         signer: Signer::new(Calls::new(metrics.clone()), leadership),
         desk: Desk::default(),

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::desk::Desk;
 use super::ledger::Ledger;
+use super::scope::Scope;
 use super::secret_index::SecretIndex;
 use super::waiting_room::WaitingRoom;
 use crate::act::Hands;
@@ -26,6 +27,8 @@ pub struct Context {
     pub cluster: ClusterId,
     /// The operator's own namespace: where account Secrets lie.
     pub namespace: String,
+    /// Whose requests are served.
+    pub scope: Scope,
     /// Performs effects.
     pub hands: Hands,
     /// Signed-in accounts.

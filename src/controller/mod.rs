@@ -10,6 +10,7 @@ mod ledger;
 mod request;
 mod role;
 mod root_rotation;
+mod scope;
 mod secret_index;
 mod sweep;
 mod waiting_room;
@@ -18,6 +19,7 @@ pub use account::credentials;
 pub use context::{Concerned, Context, Noticed, Notices};
 pub use desk::Desk;
 pub use ledger::Ledger;
+pub use scope::Scope;
 pub use secret_index::SecretIndex;
 pub use waiting_room::WaitingRoom;
 
@@ -40,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{AwsAccount, AwsCredentialRequest, AwsRole, Phase};
 use crate::health::Readiness;
+use crate::plan::intent::has_finalizer;
 use account::AccountContext;
 use role::RoleContext;
 
@@ -68,11 +71,15 @@ pub struct Controllers {
 
 impl Controllers {
     /// Prepares the three watches.
-    pub fn new(client: &Client, readiness: &Readiness) -> Self {
+    ///
+    /// Requests outside of `scope` are not taken in.
+    pub fn new(client: &Client, readiness: &Readiness, scope: &Scope) -> Self {
+        let scope = scope.clone();
+        let served = move |request: &AwsCredentialRequest| is_served(request, &scope);
         Self {
-            accounts: watched(client, ACCOUNTS, readiness),
-            roles: watched(client, "AwsRole watch", readiness),
-            requests: watched(client, "AwsCredentialRequest watch", readiness),
+            accounts: watched(client, ACCOUNTS, readiness, |_| true),
+            roles: watched(client, "AwsRole watch", readiness, |_| true),
+            requests: watched(client, "AwsCredentialRequest watch", readiness, served),
         }
     }
 
@@ -138,20 +145,48 @@ impl Controllers {
 /// waiter only, and the controller is one already; and the stream that
 /// `Controller::new` makes leaves deletions out, which is how an account is
 /// forgotten.
-fn watched<K>(client: &Client, part: &'static str, readiness: &Readiness) -> Controller<K>
+fn watched<K>(
+    client: &Client,
+    part: &'static str,
+    readiness: &Readiness,
+    wanted: impl Fn(&K) -> bool + Send + 'static,
+) -> Controller<K>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
     readiness.expect(part);
     let readiness = readiness.clone();
     let (reader, writer) = reflector::store();
-    let events = watcher::watcher(Api::all(client.clone()), watch_config()).reflect(writer);
+    let events = watcher::watcher(Api::all(client.clone()), watch_config())
+        .try_filter(move |event| std::future::ready(object_of(event).is_none_or(&wanted)))
+        .reflect(writer);
     let events = events.inspect_ok(move |event| {
         if matches!(event, Event::InitDone) {
             readiness.reached(part);
         }
     });
     Controller::for_stream(events.touched_objects(), reader)
+}
+
+/// The object that an event is about.
+fn object_of<K>(event: &Event<K>) -> Option<&K> {
+    match event {
+        Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) => Some(object),
+        Event::Init | Event::InitDone => None,
+    }
+}
+
+fn is_served(request: &AwsCredentialRequest, scope: &Scope) -> bool {
+    let namespace = request.namespace_name();
+    let served = scope.covers(namespace);
+    if !served && has_finalizer(request) {
+        tracing::warn!(
+            namespace,
+            request = request.metadata.name,
+            "AWS holds something for a request whose namespace is not watched: nobody ends it"
+        );
+    }
+    served
 }
 
 /// Completes when every account was signed in to once, or a while has passed:
@@ -271,13 +306,13 @@ async fn run_requests(
 ) {
     let store = controller.store();
     let roles = ctx.roles.clone();
-    let secrets = ctx.secrets.follow(Api::all(ctx.client.clone()));
+    let secrets = ctx.secrets.follow(&ctx.scope, &ctx.client);
     // The Secrets' watch has to run for the index to fill, and the controller
     // polls it only once it runs itself.
     let (changed, changes) = futures::channel::mpsc::unbounded();
     let follow = tokio::spawn(secrets.map(Ok).forward(changed));
     let started = async {
-        ctx.secrets.synced().await;
+        ctx.secrets.synced(&ctx.scope, &ctx.client).await;
         readiness.reached(SECRETS);
         readiness.wait(SIGN_IN).await;
     };

@@ -1,7 +1,7 @@
 //! What the watch on our Secrets' metadata says, in a few bytes a Secret: to
 //! notice that one is gone or changed hands. Never their data.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
@@ -10,11 +10,12 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::{self, Event};
-use kube::{Api, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::WATCH_TIMEOUT_SECONDS;
+use super::scope::{Scope, Watched};
 use crate::api::AwsCredentialRequest;
 use crate::plan::secret::MANAGED_BY;
 use crate::plan::secret_edits::key_in;
@@ -34,18 +35,27 @@ struct Entry {
 /// Namespace and name of a Secret.
 type Place = (String, String);
 
+/// How far the watches are.
+#[derive(Default)]
+struct Progress {
+    /// Watches that have listed what they cover.
+    listed: HashSet<Watched>,
+    /// Watches that are not allowed to.
+    refused: HashSet<Watched>,
+}
+
 /// The index, by the Secret's place.
 #[derive(Clone)]
 pub struct SecretIndex {
     entries: Arc<Mutex<HashMap<Place, Entry>>>,
-    synced: watch::Sender<bool>,
+    progress: watch::Sender<Progress>,
 }
 
 impl Default for SecretIndex {
     fn default() -> Self {
         Self {
             entries: Arc::default(),
-            synced: watch::Sender::new(false),
+            progress: watch::Sender::new(Progress::default()),
         }
     }
 }
@@ -55,7 +65,7 @@ type SecretMeta = PartialObjectMeta<Secret>;
 impl SecretIndex {
     /// What is known of the Secret of this request.
     pub fn hint(&self, request: &AwsCredentialRequest) -> SecretHint {
-        if !*self.synced.borrow() {
+        if !self.has_listed(request.namespace_name()) {
             return SecretHint::Unsynced;
         }
         match self.entries.lock().get(&place_of(request)) {
@@ -74,17 +84,40 @@ impl SecretIndex {
         self.entries.lock().insert(place_of(request), entry);
     }
 
-    /// Completes when everything was listed once.
-    pub async fn synced(&self) {
-        let mut synced = self.synced.subscribe();
+    fn has_listed(&self, namespace: &str) -> bool {
+        let listed = &self.progress.borrow().listed;
+        listed.contains(&None) || listed.contains(&Some(namespace.to_owned()))
+    }
+
+    /// Completes when everything was listed once. A namespace that we have no
+    /// rights in is not waited for: it may have been deleted, and the others
+    /// have leases that end.
+    pub async fn synced(&self, scope: &Scope, client: &Client) {
+        let watches = scope.watches::<SecretMeta>(client);
+        let mut progress = self.progress.subscribe();
+        let all = |p: &Progress| {
+            let settled = |w: &Watched| p.listed.contains(w) || p.refused.contains(w);
+            watches.iter().all(|(watched, _)| settled(watched))
+        };
         // The sender is held by self, so waiting cannot fail.
-        let _ = synced.wait_for(|done| *done).await;
+        let _ = progress.wait_for(all).await;
     }
 
     /// Watches, keeps the index, and yields the request of each Secret that
     /// changed.
     pub fn follow(
         &self,
+        scope: &Scope,
+        client: &Client,
+    ) -> impl Stream<Item = ObjectRef<AwsCredentialRequest>> + use<> {
+        let watches = scope.watches(client).into_iter();
+        let streams = watches.map(|(watched, api)| self.follow_one(watched, api).boxed());
+        futures::stream::select_all(streams)
+    }
+
+    fn follow_one(
+        &self,
+        watched: Watched,
         api: Api<SecretMeta>,
     ) -> impl Stream<Item = ObjectRef<AwsCredentialRequest>> + use<> {
         let index = self.clone();
@@ -96,9 +129,15 @@ impl SecretIndex {
             .default_backoff()
             .flat_map(move |event| {
                 let changed = match event {
-                    Ok(event) => index.apply(event, &mut listed),
+                    Ok(event) => index.apply(event, &watched, &mut listed),
                     Err(error) => {
-                        tracing::warn!(%error, "the watch on Secrets stopped; it is started again");
+                        let namespace = watched.as_deref();
+                        tracing::warn!(namespace, %error, "the watch on Secrets stopped; it is started again");
+                        if is_refused(&error) {
+                            index.progress.send_modify(|p| {
+                                p.refused.insert(watched.clone());
+                            });
+                        }
                         Vec::new()
                     }
                 };
@@ -111,6 +150,7 @@ impl SecretIndex {
     fn apply(
         &self,
         event: Event<SecretMeta>,
+        watched: &Watched,
         listed: &mut HashMap<Place, Entry>,
     ) -> Vec<ObjectRef<AwsCredentialRequest>> {
         let (place, before, now) = match event {
@@ -126,8 +166,15 @@ impl SecretIndex {
                 (place, None, Some(entry))
             }
             Event::InitDone => {
-                *self.entries.lock() = std::mem::take(listed);
-                self.synced.send_replace(true);
+                let mut entries = self.entries.lock();
+                entries.retain(|(namespace, _), _| {
+                    watched.as_ref().is_some_and(|mine| mine != namespace)
+                });
+                entries.extend(std::mem::take(listed));
+                drop(entries);
+                self.progress.send_modify(|p| {
+                    p.listed.insert(watched.clone());
+                });
                 return Vec::new();
             }
             Event::Apply(secret) => {
@@ -151,6 +198,14 @@ impl SecretIndex {
             .map(|entry| ObjectRef::new(&entry.owner_name).within(&place.0))
             .collect()
     }
+}
+
+/// Whether the API server does not let us list here.
+fn is_refused(error: &watcher::Error) -> bool {
+    matches!(
+        error,
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 403
+    )
 }
 
 fn place_of(request: &AwsCredentialRequest) -> Place {
