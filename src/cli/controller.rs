@@ -11,7 +11,9 @@ use super::shutdown;
 use super::sweep::SweepArgs;
 use crate::act::{Announcer, Hands, KubeCalls};
 use crate::aws::{Accounts, Calls, Signer};
-use crate::controller::{Context, Controllers, Desk, Ledger, Notices, Scope, SecretIndex, WaitingRoom};
+use crate::controller::{
+    Context, Controllers, Desk, Ledger, Notices, Scope, SecretIndex, WaitingRoom,
+};
 use crate::health::{self, Readiness};
 use crate::leader::{Elector, Leadership};
 use crate::metrics::Metrics;

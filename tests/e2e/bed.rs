@@ -87,6 +87,33 @@ impl Bed {
         self.cluster.kubectl(&["logs", of, "-n", SHOP]).await
     }
 
+    /// For whoever has to find out why the story ended.
+    pub async fn show_what_is_there(&self) {
+        for args in [
+            &["get", "pods,awsacct,awsrole,awscr", "--all-namespaces"][..],
+            &[
+                "get",
+                "events",
+                "--all-namespaces",
+                "--sort-by=.lastTimestamp",
+            ],
+            &[
+                "logs",
+                "-n",
+                SYSTEM,
+                "-l",
+                OPERATOR,
+                "--prefix",
+                "--tail=40",
+            ],
+        ] {
+            match self.cluster.kubectl(args).await {
+                Ok(text) => eprintln!("== kubectl {}\n{text}", args.join(" ")),
+                Err(error) => eprintln!("== {error:#}"),
+            }
+        }
+    }
+
     /// Waits until AWS has exactly these users of the operator's.
     pub async fn users_are(&self, wanted: &[&str]) -> Result<()> {
         wait::until_ok("the users in AWS", SOON, || async {

@@ -35,21 +35,29 @@ async fn from_install_to_uninstall() -> Result<()> {
         return Ok(());
     };
     tell(began, "cluster, node and AWS are there");
-    install::with_the_chart(&bed).await?;
+    let told = story(&bed, began).await;
+    if told.is_err() {
+        bed.show_what_is_there().await;
+    }
+    told
+}
+
+async fn story(bed: &Bed, began: Instant) -> Result<()> {
+    install::with_the_chart(bed).await?;
     tell(began, "installed");
-    confinement::operator_is_confined(&bed).await?;
+    confinement::operator_is_confined(bed).await?;
     tell(began, "the operator is confined");
-    application::uses_its_key(&bed).await?;
+    application::uses_its_key(bed).await?;
     tell(began, "the application uses its key");
-    rotation::reaches_file_and_deployment(&bed).await?;
+    rotation::reaches_file_and_deployment(bed).await?;
     tell(began, "rotated");
-    leader::is_replaced(&bed).await?;
+    leader::is_replaced(bed).await?;
     tell(began, "the leader was replaced");
-    expiry::ends_the_key(&bed).await?;
+    expiry::ends_the_key(bed).await?;
     tell(began, "a lease expired");
-    uninstall::in_the_wrong_order_loses_nothing(&bed).await?;
+    uninstall::in_the_wrong_order_loses_nothing(bed).await?;
     tell(began, "uninstalled too early, and installed again");
-    uninstall::leaves_nothing_in_aws(&bed).await?;
+    uninstall::leaves_nothing_in_aws(bed).await?;
     tell(began, "uninstalled");
     Ok(())
 }
