@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo walkthrough test check bench tools crds reference build release install-plugin clean
+.PHONY: help demo walkthrough test check bench tools crds reference build release chart install-plugin clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -25,6 +25,7 @@ bench: release tools ## Measure the time from apply to Secret, and what a slow A
 
 tools: ## Build the control plane and install the AWS stand-in (first time 8-12 minutes)
 	@tools/controlplane/build.sh
+	@tools/helm/build.sh
 	@tools/python/setup.sh
 
 build: ## Build everything for development
@@ -35,6 +36,9 @@ release: ## Build the operator for use
 
 install-plugin: ## Put `kubectl keylease` into ~/.cargo/bin
 	$(CARGO) install --path . --locked --bin kubectl-keylease
+
+chart: crds ## Bring the chart's CRDs and deploy/ up to date
+	@tools/chart.sh write
 
 reference: build ## Write docs/reference/ anew
 	target/debug/keylease reference --dir docs/reference

@@ -22,6 +22,10 @@ rm -rf target/generated/reference
 target/debug/keylease reference --dir target/generated/reference
 diff -ru docs/reference target/generated/reference ||
     { echo "docs/reference/ is not current: run make reference"; exit 1; }
+step "the chart, and deploy/ which is made of it"
+tools/helm/build.sh
+tools/chart.sh lint
+tools/chart.sh check
 step "licences and bans"
 if command -v cargo-deny >/dev/null; then
     cargo deny --offline check licenses bans sources

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::shutdown;
 use super::sweep::SweepArgs;
+use super::version::Build;
 use crate::act::{Announcer, Hands, KubeCalls};
 use crate::aws::{Accounts, Calls, Signer};
 use crate::controller::{
@@ -120,6 +121,7 @@ async fn serve(args: Args) -> Result<(), String> {
     tracing::info!(
         cluster = cluster.0,
         version = env!("CARGO_PKG_VERSION"),
+        commit = Build::this().commit,
         "keylease starts"
     );
 

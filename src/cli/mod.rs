@@ -8,6 +8,7 @@ pub mod plugin;
 mod reference;
 mod shutdown;
 mod sweep;
+mod version;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,8 @@ enum Command {
     /// Exit codes: 0 when nothing is left to remove, 2 when something is (with
     /// --dry-run: would be removed), 1 when the sweep could not be made.
     Sweep(sweep::Args),
+    /// Print version, commit and date of this program.
+    Version,
     /// Write the reference pages of the documentation.
     #[command(hide = true)]
     Reference(reference::Args),
@@ -53,6 +56,10 @@ pub fn run() -> ExitCode {
         Command::Crds(args) => crds::run(&args).map(done),
         Command::IamPolicy(args) => iam_policy::run(&args).map(done),
         Command::Sweep(args) => sweep::run(args),
+        Command::Version => {
+            println!("{}", version::Build::this());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Reference(args) => {
             reference::run(&args, Cli::command(), plugin::command()).map(done)
         }

@@ -6,7 +6,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod accounts;
+mod admission;
 mod bad_input;
+mod chart;
 
 #[path = "../common_rules/mod.rs"]
 mod common_rules;

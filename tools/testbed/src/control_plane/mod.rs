@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod helm;
 mod kubectl;
 mod servers;
 
@@ -209,6 +210,15 @@ impl ControlPlane {
             home: self.kubectl.home.clone(),
         };
         kubectl.run(args, None).await
+    }
+
+    /// Runs helm as admin and answers its output.
+    ///
+    /// # Errors
+    /// When helm is missing (`make tools`) or fails; the message has what it
+    /// wrote to stderr.
+    pub async fn helm(&self, args: &[&str]) -> Result<String> {
+        helm::run(&self.kubectl.kubeconfig, &self.kubectl.home, args).await
     }
 
     /// A kubeconfig that acts as any user in any groups, by impersonation:
