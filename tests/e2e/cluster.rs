@@ -17,11 +17,21 @@ const WHERE: &str = "KEYLEASE_E2E";
 /// With `kubeconfig`: the address of this machine that pods can reach.
 const ADDRESS: &str = "KEYLEASE_E2E_ADDRESS";
 
+/// Nothing of the user's own settings gets in.
+const HELM_HOMES: [&str; 3] = ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"];
+
 const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-keylease");
+
+/// What `tools/image/build.sh` made: the image that is released.
+#[cfg(target_arch = "aarch64")]
+const OPERATOR_IMAGE: &str = concat!("keylease-", env!("CARGO_PKG_VERSION"), "-arm64.tar");
+#[cfg(not(target_arch = "aarch64"))]
+const OPERATOR_IMAGE: &str = concat!("keylease-", env!("CARGO_PKG_VERSION"), "-amd64.tar");
 
 /// A cluster that runs pods.
 pub struct Cluster {
     kubeconfig: PathBuf,
+    helm_home: PathBuf,
     address: Ipv4Addr,
     sync: Duration,
     // Dropped in this order: the node before what it talks to.
@@ -59,12 +69,13 @@ impl Cluster {
         })
         .await?;
         let node = Node::start(&plane).await?;
-        for image in ["keylease.tar", "app.tar"] {
-            let images = paths::repo_root().join("target/tools/images");
+        let images = paths::repo_root().join("target/image");
+        for image in [OPERATOR_IMAGE, "e2e-app.tar"] {
             node.import(&images.join(image)).await?;
         }
         Ok(Self {
             kubeconfig: plane.kubeconfig().to_path_buf(),
+            helm_home: plane.dir().join("helm"),
             address: network.address(),
             sync: Duration::from_secs(5),
             own: Some((node, plane)),
@@ -76,6 +87,7 @@ impl Cluster {
         let address = std::env::var(ADDRESS).context(ADDRESS)?;
         Ok(Self {
             kubeconfig: kubeconfig.into(),
+            helm_home: paths::repo_root().join("target/e2e/helm"),
             address: address.parse().context(ADDRESS)?,
             // What kubelet does if it is not told otherwise, with its jitter.
             sync: Duration::from_secs(90),
@@ -130,6 +142,7 @@ impl Cluster {
             .args(args)
             .current_dir(paths::repo_root())
             .env("KUBECONFIG", &self.kubeconfig)
+            .envs(HELM_HOMES.map(|name| (name, &self.helm_home)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

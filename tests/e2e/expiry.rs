@@ -16,7 +16,7 @@ pub async fn ends_the_key(bed: &Bed) -> Result<()> {
 
     bed.in_phase("brief", "Expired").await?;
     bed.users_are(&[&app.user]).await?;
-    let refused = format!("key={} refused=InvalidClientTokenId", brief.key);
+    let refused = format!("key={} refused", brief.key);
     quote(
         "pod/brief",
         &bed.written("pod/brief", &refused, SOON).await?,

@@ -103,7 +103,7 @@ impl Node {
 }
 
 fn pause_image() -> PathBuf {
-    paths::repo_root().join("target/tools/images/pause.tar")
+    paths::repo_root().join("target/image/pause.tar")
 }
 
 /// Servers find runc, nft and the shim where `make node-tools` puts them.
