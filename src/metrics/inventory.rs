@@ -152,6 +152,23 @@ impl Inventory {
     }
 }
 
+#[cfg(test)]
+impl Inventory {
+    /// Every gauge with a value, for tests of what is documented.
+    pub(super) fn show_one_of_each(&self) {
+        let labels = LeaseLabels {
+            role: String::new(),
+            phase: "Ready",
+        };
+        let account = "123456789012".to_owned();
+        self.show(Counts {
+            leases: BTreeMap::from([(labels, 1)]),
+            root_keys: BTreeMap::from([(RootKeyLabels { account }, 1)]),
+            ..Counts::default()
+        });
+    }
+}
+
 impl Counts {
     fn of<'a>(
         accounts: impl Iterator<Item = &'a AwsAccount>,
