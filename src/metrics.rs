@@ -1,14 +1,18 @@
 //! Counters and durations, under Prometheus's naming rules. Every label has a
-//! bounded set of values; names of objects are never labels.
+//! bounded set of values: of names only those that administrators make, roles and
+//! AWS accounts. `docs/operations.md` lists them all.
 
+mod inventory;
 mod sweep;
 
+pub use inventory::{Caches, Inventory, due};
 pub use sweep::{SweepMetrics, Tally};
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -90,6 +94,7 @@ pub struct Metrics {
     reconciles: Family<ReconcileLabels, Counter>,
     transitions: Family<ReasonLabels, Counter>,
     issue_duration: Histogram,
+    revoke_duration: Histogram,
     leader: Gauge,
     allowed: Family<BudgetLabels, Gauge<f64, AtomicU64>>,
     calls_waiting: Family<LineLabels, Gauge>,
@@ -97,6 +102,8 @@ pub struct Metrics {
     call_wait: Family<WaitLabels, Histogram, fn() -> Histogram>,
     /// Those of the sweep.
     pub sweep: SweepMetrics,
+    /// What there is.
+    pub inventory: Inventory,
 }
 
 fn duration_histogram() -> Histogram {
@@ -130,6 +137,12 @@ impl Default for Metrics {
             "From the creation of a request to its Secret, in seconds; creation is known to the second",
             issue_duration.clone(),
         );
+        let revoke_duration = duration_histogram();
+        registry.register(
+            "revoke_duration_seconds",
+            "From the end of a lease, or the deletion of its request, to AWS holding nothing of it, in seconds",
+            revoke_duration.clone(),
+        );
         let leader = Gauge::default();
         registry.register(
             "leader",
@@ -161,18 +174,21 @@ impl Default for Metrics {
             call_wait.clone(),
         );
         let sweep = SweepMetrics::register(&mut registry);
+        let inventory = Inventory::register(&mut registry);
         Self {
             registry: Arc::new(registry),
             calls,
             reconciles,
             transitions,
             issue_duration,
+            revoke_duration,
             leader,
             allowed,
             calls_waiting,
             requests_waiting,
             call_wait,
             sweep,
+            inventory,
         }
     }
 }
@@ -204,6 +220,12 @@ impl Metrics {
     /// Notes how long it took from a request to its Secret.
     pub fn issued_after(&self, duration: Duration) {
         self.issue_duration.observe(duration.as_secs_f64());
+    }
+
+    /// Notes how long it took from the end of a lease to AWS holding nothing of
+    /// it.
+    pub fn revoked_after(&self, duration: Duration) {
+        self.revoke_duration.observe(duration.as_secs_f64());
     }
 
     /// Notes whether this instance leads.
@@ -249,7 +271,10 @@ impl Metrics {
     /// The text that `/metrics` answers.
     pub fn render(&self) -> String {
         let mut text = String::new();
-        match encode(&mut text, &self.registry) {
+        let written = self
+            .inventory
+            .fresh(Timestamp::now(), || encode(&mut text, &self.registry));
+        match written {
             Ok(()) => text,
             Err(error) => format!("# metrics could not be written: {error}\n"),
         }
@@ -261,5 +286,91 @@ fn line(account: &str, service: Service, class: Class) -> LineLabels {
         account: account.to_owned(),
         service: service.as_str(),
         class: class.as_str(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const PAGE: &str = include_str!("../docs/operations.md");
+    const ALERTS: &str = include_str!("../charts/keylease/files/alerts.yaml");
+    const DASHBOARD: &str = include_str!("../charts/keylease/files/dashboard.json");
+
+    /// Names of series, without what Prometheus appends for histograms.
+    fn names(text: &str) -> BTreeSet<String> {
+        let word = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+        let named = text
+            .split(word)
+            .filter(|w| w.starts_with("keylease_") && *w != "keylease_");
+        named
+            .map(|w| w.strip_suffix("_bucket").unwrap_or(w).to_owned())
+            .collect()
+    }
+
+    /// The names in the table of the documentation.
+    fn documented() -> BTreeSet<String> {
+        let rows = PAGE.lines().filter(|l| l.starts_with("| `keylease_"));
+        rows.flat_map(|row| names(row.split('|').nth(1).unwrap()))
+            .collect()
+    }
+
+    /// The names that `/metrics` shows once everything has happened.
+    fn shown() -> BTreeSet<String> {
+        let metrics = Metrics::default();
+        metrics.call("iam", "CreateUser", "ok");
+        metrics.reconcile("request", "ok");
+        metrics.transition("Issued");
+        metrics.allowed("123456789012", Service::Iam, 5.0);
+        metrics.calls_waiting("123456789012", Service::Iam, Class::Issue, 0);
+        metrics.requests_waiting("123456789012", Service::Iam, Class::Issue, 0);
+        metrics.waited(Service::Iam, Class::Issue, Duration::ZERO);
+        metrics.sweep.ended("Swept", Duration::ZERO);
+        metrics.sweep.suspected("key_lost");
+        metrics.inventory.show_one_of_each();
+        let text = metrics.render();
+        let types = text.lines().filter_map(|l| l.strip_prefix("# TYPE "));
+        types
+            .map(|line| match line.split_once(' ') {
+                Some((name, "counter")) => format!("{name}_total"),
+                Some((name, _)) => name.to_owned(),
+                None => line.to_owned(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_documentation_lists_every_metric_and_no_other() {
+        assert_eq!(documented(), shown());
+    }
+
+    #[test]
+    fn alerts_and_dashboard_ask_for_what_there_is() {
+        let known = documented();
+        for (what, text) in [("alerts", ALERTS), ("dashboard", DASHBOARD)] {
+            let unknown: Vec<_> = names(text).difference(&known).cloned().collect();
+            assert!(unknown.is_empty(), "{what}: {unknown:?}");
+        }
+        let unseen: Vec<_> = known.difference(&names(DASHBOARD)).cloned().collect();
+        let in_alerts = names(ALERTS);
+        let unseen: Vec<_> = unseen.iter().filter(|n| !in_alerts.contains(*n)).collect();
+        let seldom = ["keylease_leases_overdue", "keylease_sweep_duration_seconds"];
+        assert_eq!(unseen, seldom);
+    }
+
+    #[test]
+    fn every_alert_has_a_runbook() {
+        let alerts: Vec<_> = ALERTS
+            .lines()
+            .filter_map(|l| l.trim().strip_prefix("- alert: "))
+            .collect();
+        assert!(!alerts.is_empty());
+        for alert in alerts {
+            assert!(PAGE.contains(&format!("\n### {alert}\n")), "{alert}");
+            let link = format!("#{}\n", alert.to_lowercase());
+            assert!(ALERTS.contains(&link), "{alert} has no link");
+        }
     }
 }

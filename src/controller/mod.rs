@@ -42,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{AwsAccount, AwsCredentialRequest, AwsRole, Phase};
 use crate::health::Readiness;
+use crate::metrics::Caches;
 use crate::plan::intent::has_finalizer;
 use account::AccountContext;
 use role::RoleContext;
@@ -86,6 +87,15 @@ impl Controllers {
     /// The cache of roles.
     pub fn roles(&self) -> Store<AwsRole> {
         self.roles.store()
+    }
+
+    /// All three, to be counted.
+    pub fn caches(&self) -> Caches {
+        Caches {
+            accounts: self.accounts.store(),
+            roles: self.roles(),
+            requests: self.requests(),
+        }
     }
 
     /// The cache of requests.
