@@ -29,12 +29,5 @@ go_build '[5/7]' kubelet "$kubernetes/kubelet" '3 minutes'
 go_build '[6/7]' kube-proxy "$kubernetes/kube-proxy" '30 seconds'
 go_build '[7/7]' kube-scheduler "$kubernetes/kube-scheduler" '30 seconds'
 
-case $(uname -m) in
-aarch64) architecture=arm64 ;;
-*) architecture=amd64 ;;
-esac
-mkdir -p "$root/target/image"
-python3 "$root/tools/image/pack.py" --binary "$bin/pause" --name keylease.test/pause:1 \
-    --architecture "$architecture" --revision '' --version 1 --epoch 0 \
-    --output "$root/target/image/pause.tar" >/dev/null
+"$root/tools/image/pack-tool.sh" keylease.test/pause:1 "$bin/pause" "$root/target/image/pause.tar"
 "$here/packages.sh"

@@ -22,7 +22,7 @@ pub(super) fn start(
 ) -> Result<Child> {
     let cgroup = std::env::var(CGROUP).unwrap_or_else(|_| "/".to_owned());
     let config = dir.join("kubelet.json");
-    write(&config, &settings(&plane.ca_file(), &cgroup).to_string())?;
+    write(&config, &settings(&plane.ca_file(), &cgroup, &logs.join("pods")).to_string())?;
     let user = format!("system:node:{NAME}");
     let kubeconfig = plane.component_kubeconfig(&user, "system:nodes")?;
     let spec = Spec::new(paths::tool("kubelet")?)
@@ -39,7 +39,7 @@ pub(super) fn start(
 /// As in any cluster, but for what this machine has (swap, cgroup v1, a full
 /// disk, no right to lower an OOM score) and for `syncFrequency`: it bounds how
 /// long a pod reads the old content of a Secret, a minute by default.
-fn settings(ca_file: &str, cgroup: &str) -> serde_json::Value {
+fn settings(ca_file: &str, cgroup: &str, pod_logs: &Path) -> serde_json::Value {
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -65,6 +65,7 @@ fn settings(ca_file: &str, cgroup: &str) -> serde_json::Value {
         "failSwapOn": false,
         "imageGCHighThresholdPercent": 100,
         "oomScoreAdj": 0,
+        "podLogsDir": pod_logs.display().to_string(),
         // The machine's own resolver cannot be reached from here.
         "resolvConf": "",
         "syncFrequency": "5s",

@@ -122,17 +122,22 @@ async fn start(dir: &Path, aws: Aws, with_node: bool) -> Result<Running> {
         true => Some(timed("node", Node::start(&plane)).await?),
         false => None,
     };
+    let address = network.map_or(Ipv4Addr::LOCALHOST, NodeNetwork::address);
     let stand_in = match aws {
         Aws::None => StandIn::None,
         Aws::Fake => {
-            let fake = timed("fake AWS", async { FakeAws::start(FakeConfig::default()) });
+            let config = FakeConfig {
+                address,
+                ..FakeConfig::default()
+            };
+            let fake = timed("fake AWS", async { FakeAws::start(config) });
             StandIn::Fake(fake.await?)
         }
         Aws::Moto => {
             let options = MotoOptions {
                 load_managed_policies: true,
                 dir: Some(dir.join("aws")),
-                address: network.map_or(Ipv4Addr::LOCALHOST, NodeNetwork::address),
+                address,
                 ..MotoOptions::default()
             };
             StandIn::Moto(timed("moto", Moto::start(options)).await?)
