@@ -19,6 +19,7 @@ mod issue;
 mod leadership;
 mod leases;
 mod moto;
+mod operations;
 mod pacing;
 mod rbac;
 mod restart;
