@@ -48,9 +48,35 @@ impl Aws {
         })
     }
 
-    /// The value for `AWS_ENDPOINT_URL`.
-    pub fn endpoint(&self) -> String {
-        self.moto.endpoint()
+    /// The value of `AWS_ENDPOINT_URL` in pods: a name, so that programs have to
+    /// resolve one, as with the real AWS.
+    pub fn endpoint(&self) -> &'static str {
+        "http://aws.stand-in.svc.cluster.local"
+    }
+
+    /// The objects behind that name.
+    pub fn service(&self) -> Value {
+        let metadata = json!({"name": "aws", "namespace": "stand-in"});
+        let mut slice = metadata.clone();
+        slice["labels"] = json!({"kubernetes.io/service-name": "aws"});
+        let items = json!([
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "stand-in"}},
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": metadata,
+                "spec": {"ports": [{"name": "http", "port": 80}]},
+            },
+            {
+                "apiVersion": "discovery.k8s.io/v1",
+                "kind": "EndpointSlice",
+                "metadata": slice,
+                "addressType": "IPv4",
+                "ports": [{"name": "http", "port": self.moto.port()}],
+                "endpoints": [{"addresses": [self.moto.address()]}],
+            },
+        ]);
+        json!({"apiVersion": "v1", "kind": "List", "items": items})
     }
 
     /// The names of the users that the operator made.

@@ -38,6 +38,7 @@ impl Bed {
             return Ok(None);
         };
         let aws = Aws::start(cluster.address()).await?;
+        cluster.apply(&aws.service().to_string()).await?;
         Ok(Some(Self { cluster, aws }))
     }
 

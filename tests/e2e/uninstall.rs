@@ -48,7 +48,14 @@ pub async fn leaves_nothing_in_aws(bed: &Bed) -> Result<()> {
     bed.users_are(&[]).await?;
     delete(&["awsrole,awsaccount"]).await?;
     release_is_gone(bed).await?;
-    let end = ["delete", "namespace", SHOP, SYSTEM, "--timeout=2m"];
+    let end = [
+        "delete",
+        "namespace",
+        SHOP,
+        SYSTEM,
+        "stand-in",
+        "--timeout=2m",
+    ];
     bed.cluster.kubectl(&end).await?;
     bed.cluster
         .kubectl(&["delete", "-k", "crds", "--timeout=1m"])

@@ -85,6 +85,18 @@ impl Moto {
         format!("http://{}", self.addr())
     }
 
+    /// The address that it listens on.
+    #[must_use]
+    pub fn address(&self) -> Ipv4Addr {
+        self.options.address
+    }
+
+    /// The port that it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     fn addr(&self) -> String {
         format!("{}:{}", self.options.address, self.port)
     }

@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::containerd::SOCKET;
+use super::services::DOMAIN;
 use super::{NAME, NodeNetwork, write};
 use crate::control_plane::ControlPlane;
 use crate::paths;
@@ -22,7 +23,10 @@ pub(super) fn start(
 ) -> Result<Child> {
     let cgroup = std::env::var(CGROUP).unwrap_or_else(|_| "/".to_owned());
     let config = dir.join("kubelet.json");
-    write(&config, &settings(&plane.ca_file(), &cgroup, &logs.join("pods")).to_string())?;
+    write(
+        &config,
+        &settings(&plane.ca_file(), &cgroup, &logs.join("pods"), network).to_string(),
+    )?;
     let user = format!("system:node:{NAME}");
     let kubeconfig = plane.component_kubeconfig(&user, "system:nodes")?;
     let spec = Spec::new(paths::tool("kubelet")?)
@@ -39,7 +43,12 @@ pub(super) fn start(
 /// As in any cluster, but for what this machine has (swap, cgroup v1, a full
 /// disk, no right to lower an OOM score) and for `syncFrequency`: it bounds how
 /// long a pod reads the old content of a Secret, a minute by default.
-fn settings(ca_file: &str, cgroup: &str, pod_logs: &Path) -> serde_json::Value {
+fn settings(
+    ca_file: &str,
+    cgroup: &str,
+    pod_logs: &Path,
+    network: NodeNetwork,
+) -> serde_json::Value {
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -52,6 +61,8 @@ fn settings(ca_file: &str, cgroup: &str, pod_logs: &Path) -> serde_json::Value {
         "authorization": {"mode": "Webhook"},
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": cgroup,
+        "clusterDNS": [network.address().to_string()],
+        "clusterDomain": DOMAIN,
         "containerRuntimeEndpoint": format!("unix://{SOCKET}"),
         "enforceNodeAllocatable": [],
         "evictionHard": {

@@ -1,5 +1,5 @@
-//! A real node: containerd, kubelet, kube-proxy, and the scheduler that sends
-//! pods to it.
+//! A real node: containerd, kubelet, kube-proxy, CoreDNS, and the scheduler that
+//! sends pods to it.
 //!
 //! It runs inside the namespaces that `tools/node/inside.sh` makes, and nowhere
 //! else: a node changes mounts, routes and packet filters, and inside they are
@@ -29,9 +29,10 @@ pub const NAME: &str = "node-1";
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What `make node-tools` builds.
-const TOOLS: [&str; 6] = [
+const TOOLS: [&str; 7] = [
     "containerd",
     "containerd-shim-runc-v2",
+    "coredns",
     "ctr",
     "kube-proxy",
     "kube-scheduler",
@@ -73,9 +74,10 @@ impl Node {
         containerd::import(&pause_image()).await?;
         let kubelet = kubelet::start(plane, network, &dir, &logs)?;
         let proxy = services::start_proxy(plane, network, &dir, &logs)?;
+        let dns = services::start_dns(plane, &dir, &logs)?;
         let scheduler = services::start_scheduler(plane, &logs)?;
         let mut node = Self {
-            servers: vec![scheduler, proxy, kubelet, containerd],
+            servers: vec![scheduler, dns, proxy, kubelet, containerd],
         };
         node.wait_ready(plane).await?;
         Ok(node)

@@ -1,4 +1,5 @@
-//! kube-proxy, which makes service addresses work, and kube-scheduler.
+//! What a cluster has besides nodes and a control plane: kube-proxy, which makes
+//! service addresses work, CoreDNS, which gives them names, and kube-scheduler.
 
 use std::path::Path;
 
@@ -10,6 +11,9 @@ use super::{NAME, NodeNetwork, write};
 use crate::control_plane::ControlPlane;
 use crate::process::{Child, Spec};
 use crate::{paths, ports};
+
+/// The domain of names in the cluster.
+pub(super) const DOMAIN: &str = "cluster.local";
 
 pub(super) fn start_proxy(
     plane: &ControlPlane,
@@ -38,6 +42,21 @@ pub(super) fn start_proxy(
         .arg(format!("--config={}", config.display()))
         .env("PATH", super::path_with_tools()?);
     Child::spawn("kube-proxy", &spec, &logs.join("kube-proxy.log"))
+}
+
+/// CoreDNS, for names in the cluster only. It is no pod: it answers at the
+/// node's address, where kubelet sends every pod.
+pub(super) fn start_dns(plane: &ControlPlane, dir: &Path, logs: &Path) -> Result<Child> {
+    let kubeconfig = plane.component_kubeconfig("system:coredns", "system:masters")?;
+    let config = dir.join("Corefile");
+    let zone = format!(
+        "{DOMAIN}:53 {{\n  errors\n  kubernetes {{\n    kubeconfig {}\n  }}\n}}\n",
+        kubeconfig.display(),
+    );
+    write(&config, &zone)?;
+    let spec =
+        Spec::new(paths::tool("coredns")?).args(["-conf".to_owned(), config.display().to_string()]);
+    Child::spawn("coredns", &spec, &logs.join("coredns.log"))
 }
 
 pub(super) fn start_scheduler(plane: &ControlPlane, logs: &Path) -> Result<Child> {
