@@ -16,6 +16,7 @@ pub async fn ends_the_key(bed: &Bed) -> Result<()> {
 
     bed.in_phase("brief", "Expired").await?;
     bed.users_are(&[&app.user]).await?;
+    // Without the error code: moto answers in a form that the SDK finds none in.
     let refused = format!("key={} refused", brief.key);
     quote(
         "pod/brief",

@@ -68,3 +68,16 @@ fn ip(line: &str) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tests run in the network of whoever started them, which is the
+    /// machine's: or else `make e2e` runs something that it should not.
+    #[test]
+    fn never_touches_the_network_of_the_machine() {
+        let refusal = NodeNetwork::set_up().expect_err("this is no network of our own");
+        assert!(refusal.to_string().contains("inside.sh"), "{refusal}");
+    }
+}
