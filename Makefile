@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo walkthrough test e2e e2e-kind node-tools check bench tools crds reference build release chart install-plugin clean
+.PHONY: help demo walkthrough test e2e e2e-kind node-tools check bench tools crds reference build release image chart install-plugin clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ build: ## Build everything for development
 
 release: ## Build the operator for use
 	$(CARGO) build --release
+
+image: ## Build the image without Docker, from a static binary (needs musl-gcc)
+	@tools/image/build.sh
 
 install-plugin: ## Put `kubectl keylease` into ~/.cargo/bin
 	$(CARGO) install --path . --locked --bin kubectl-keylease

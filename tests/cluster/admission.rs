@@ -144,7 +144,8 @@ async fn a_stolen_service_account_changes_no_secret_of_others() -> Story {
     let pod = |what: Value| json!({"spec": {"template": what}});
     let image = pod(json!({"spec": {"containers": [{"name": "app", "image": "evil"}]}}));
     let note = pod(json!({"metadata": {"annotations": {"inject": "evil"}}}));
-    let mark = pod(json!({"metadata": {"annotations": {"keylease.dev/access-key-id": "AKIA"}}}));
+    let mark =
+        pod(json!({"metadata": {"annotations": {"keylease.dev/access-key-id.0f6c": "AKIA"}}}));
     // kubectl reads before it patches, which the operator has no right to.
     let api: Api<Deployment> = Api::namespaced(client_of(thief).await?, "team");
     let patched = async |patch: Value| {

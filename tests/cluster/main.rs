@@ -18,6 +18,7 @@ mod harness;
 mod issue;
 mod leadership;
 mod leases;
+mod least_policy;
 mod moto;
 mod operations;
 mod pacing;
