@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2154
 # Builds one Go program of a tools module, unless it is up to date: next to
 # each binary lies a stamp with a hash of what it was built from. To be sourced
 # by a script that stands in the module's folder, after it has set `bin` (where
