@@ -31,6 +31,7 @@ pub fn note(effect: &Effect, outcome: &Outcome, view: &View) {
         account,
         access_key_id,
         user,
+        asked_by,
         asked_with,
         asked_at,
     } = record;
@@ -49,6 +50,7 @@ pub fn note(effect: &Effect, outcome: &Outcome, view: &View) {
         account,
         access_key_id,
         user,
+        asked_by = asked_by.as_ref().map(tracing::field::debug),
         asked_with = asked_with.as_ref().map(tracing::field::debug),
         asked_at,
         "audit"

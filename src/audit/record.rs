@@ -7,6 +7,10 @@ use crate::plan::effect::{Effect, Outcome};
 use crate::plan::naming::FIELD_MANAGER;
 use crate::plan::reasons::Reason;
 
+/// Annotation on a request with the user who wrote its spec last. The chart's
+/// policies write it and keep it true; without them it is what somebody claims.
+const REQUESTED_BY: &str = "keylease.dev/requested-by";
+
 /// What was done to a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
@@ -70,9 +74,10 @@ pub struct Record {
     pub access_key_id: Option<String>,
     /// The IAM user, or the ARN of a session.
     pub user: Option<String>,
-    /// The program that wrote the request's spec last, as it calls itself
-    /// (`metadata.managedFields`). Which person ran it is in the API server's
-    /// own audit log, under the request's uid.
+    /// The user who wrote the request's spec last, where the cluster's admission
+    /// policies say so.
+    pub asked_by: Option<String>,
+    /// The program that did, as it calls itself (`metadata.managedFields`).
     pub asked_with: Option<String>,
     /// When it did.
     pub asked_at: Option<String>,
@@ -113,6 +118,7 @@ impl Record {
         let lease = status.and_then(|s| s.lease.as_ref());
         let credential = status.and_then(|s| s.credential.as_ref());
         let asked = last_of_spec(request);
+        let annotations = request.metadata.annotations.as_ref();
         Self {
             act,
             reason,
@@ -126,6 +132,7 @@ impl Record {
             account: credential.map(|c| c.account_id.clone()),
             access_key_id: credential.map(|c| c.access_key_id.clone()),
             user: credential.and_then(|c| c.user_name.clone().or_else(|| c.arn.clone())),
+            asked_by: annotations.and_then(|a| a.get(REQUESTED_BY)).cloned(),
             asked_with: asked.and_then(|a| a.manager.clone()),
             asked_at: asked.and_then(|a| a.time.as_ref()).map(|t| t.0.to_string()),
         }
@@ -161,7 +168,8 @@ mod tests {
     fn request(change: Value) -> AwsCredentialRequest {
         let mut request = json!({
             "apiVersion": "keylease.dev/v1alpha1", "kind": "AwsCredentialRequest",
-            "metadata": {"name": "app", "namespace": "team", "uid": "u-1", "managedFields": [
+            "metadata": {"name": "app", "namespace": "team", "uid": "u-1",
+                "annotations": {"keylease.dev/requested-by": "jane"}, "managedFields": [
                 {"manager": "argocd", "operation": "Apply", "time": "2026-11-20T00:00:00Z",
                     "fieldsV1": {"f:spec": {}}},
                 {"manager": "kubectl-keylease", "operation": "Update",
@@ -199,6 +207,7 @@ mod tests {
         let record = Record::of(&report(Reason::Issued), &done(&request), &request).unwrap();
         assert_eq!(record.act, Act::Issue);
         assert_eq!(record.access_key_id.as_deref(), Some("AKIAEXAMPLE"));
+        assert_eq!(record.asked_by.as_deref(), Some("jane"));
         assert_eq!(record.asked_with.as_deref(), Some("kubectl-keylease"));
         assert_eq!(record.asked_at.as_deref(), Some("2026-11-23T00:00:00Z"));
     }

@@ -161,6 +161,49 @@ async fn a_stolen_service_account_changes_no_secret_of_others() -> Story {
     Ok(())
 }
 
+/// A request names whoever wrote its spec last, for the audit trail; nobody can
+/// put the blame on another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_names_who_asked() -> Story {
+    let stage = Stage::set().await?;
+    let admin = &stage.admin;
+    let jane = stage
+        .cluster
+        .client_kubeconfig("jane", &["system:masters"])?;
+    let name = ["get", "awscr", "app", "-o"];
+    let name = [
+        &name[..],
+        &[r"jsonpath={.metadata.annotations.keylease\.dev/requested-by}"],
+    ];
+    let name = name.concat();
+    stage.namespace.request("app", json!({})).await?;
+    let ttl = std::sync::atomic::AtomicU32::new(1);
+    // This policy, too, is in force a moment after it was made.
+    wait::until_ok("the name of who asked", SOON, || async {
+        let hours = ttl.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let spec = json!({"spec": {"ttl": format!("{hours}h")}}).to_string();
+        let patch = ["patch", "awscr", "app", "--type=merge", "-p", &spec];
+        stage.kubectl(&jane, &patch).await?;
+        let asked = stage.kubectl(admin, &name).await?;
+        anyhow::ensure!(asked == "jane", "{asked:?}");
+        Ok(())
+    })
+    .await?;
+    let note = ["annotate", "awscr", "app", "example.com/note=x"];
+    stage.kubectl(admin, &note).await?;
+    assert_eq!(stage.kubectl(admin, &name).await?, "jane");
+    let blame = ["annotate", "--overwrite", "awscr", "app"];
+    let blame = [&blame[..], &["keylease.dev/requested-by=joe"]].concat();
+    stage.refused(admin, &blame, "another name").await?;
+    // A name that comes with a new spec is replaced by the true one.
+    let framed = r#"{"metadata": {"annotations": {"keylease.dev/requested-by": "joe"}},
+        "spec": {"ttl": "90m"}}"#;
+    let framed = ["patch", "awscr", "app", "--type=merge", "-p", framed];
+    stage.kubectl(admin, &framed).await?;
+    assert_eq!(stage.kubectl(admin, &name).await?, "admin");
+    Ok(())
+}
+
 /// Not even an administrator by mistake; whoever restores backups can be exempt.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_strips_the_finalizer_or_forges_ownership() -> Story {
