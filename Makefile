@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo walkthrough test check bench tools crds reference build release chart install-plugin clean
+.PHONY: help demo walkthrough test e2e e2e-kind node-tools check bench tools crds reference build release image chart install-plugin clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -16,6 +16,12 @@ walkthrough: build tools ## What people do with Vault, done with Keylease, and c
 test: tools ## Pass every test that runs here
 	@tools/test.sh
 
+e2e: ## The image and the chart on a real node, with an application (needs root)
+	@tools/e2e.sh node
+
+e2e-kind: ## The same on the cluster of KUBECONFIG, which it uninstalls Keylease from
+	@tools/e2e.sh kubeconfig
+
 check: ## Format, lints, generated files
 	@tools/check.sh
 
@@ -28,11 +34,17 @@ tools: ## Build the control plane and install the AWS stand-in (first time 8-12 
 	@tools/helm/build.sh
 	@tools/python/setup.sh
 
+node-tools: ## Build containerd, kubelet and the rest of a node (first time 5 minutes)
+	@tools/node/build.sh
+
 build: ## Build everything for development
 	$(CARGO) build --workspace
 
 release: ## Build the operator for use
 	$(CARGO) build --release
+
+image: ## Build the image without Docker, from a static binary (needs musl-gcc)
+	@tools/image/build.sh
 
 install-plugin: ## Put `kubectl keylease` into ~/.cargo/bin
 	$(CARGO) install --path . --locked --bin kubectl-keylease

@@ -7,6 +7,7 @@
 
 pub mod act;
 pub mod api;
+pub mod audit;
 pub mod aws;
 pub mod cli;
 pub mod controller;

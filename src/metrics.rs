@@ -1,14 +1,20 @@
 //! Counters and durations, under Prometheus's naming rules. Every label has a
-//! bounded set of values; names of objects are never labels.
+//! bounded set of values: of names only those that administrators make, roles and
+//! AWS accounts. `docs/operations.md` lists them all.
 
+mod inventory;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
+pub use inventory::{Caches, Inventory, due};
 pub use sweep::{SweepMetrics, Tally};
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -90,6 +96,7 @@ pub struct Metrics {
     reconciles: Family<ReconcileLabels, Counter>,
     transitions: Family<ReasonLabels, Counter>,
     issue_duration: Histogram,
+    revoke_duration: Histogram,
     leader: Gauge,
     allowed: Family<BudgetLabels, Gauge<f64, AtomicU64>>,
     calls_waiting: Family<LineLabels, Gauge>,
@@ -97,6 +104,8 @@ pub struct Metrics {
     call_wait: Family<WaitLabels, Histogram, fn() -> Histogram>,
     /// Those of the sweep.
     pub sweep: SweepMetrics,
+    /// What there is.
+    pub inventory: Inventory,
 }
 
 fn duration_histogram() -> Histogram {
@@ -130,6 +139,12 @@ impl Default for Metrics {
             "From the creation of a request to its Secret, in seconds; creation is known to the second",
             issue_duration.clone(),
         );
+        let revoke_duration = duration_histogram();
+        registry.register(
+            "revoke_duration_seconds",
+            "From the end of a lease, or the deletion of its request, to AWS holding nothing of it, in seconds",
+            revoke_duration.clone(),
+        );
         let leader = Gauge::default();
         registry.register(
             "leader",
@@ -161,18 +176,21 @@ impl Default for Metrics {
             call_wait.clone(),
         );
         let sweep = SweepMetrics::register(&mut registry);
+        let inventory = Inventory::register(&mut registry);
         Self {
             registry: Arc::new(registry),
             calls,
             reconciles,
             transitions,
             issue_duration,
+            revoke_duration,
             leader,
             allowed,
             calls_waiting,
             requests_waiting,
             call_wait,
             sweep,
+            inventory,
         }
     }
 }
@@ -204,6 +222,12 @@ impl Metrics {
     /// Notes how long it took from a request to its Secret.
     pub fn issued_after(&self, duration: Duration) {
         self.issue_duration.observe(duration.as_secs_f64());
+    }
+
+    /// Notes how long it took from the end of a lease to AWS holding nothing of
+    /// it.
+    pub fn revoked_after(&self, duration: Duration) {
+        self.revoke_duration.observe(duration.as_secs_f64());
     }
 
     /// Notes whether this instance leads.
@@ -249,7 +273,10 @@ impl Metrics {
     /// The text that `/metrics` answers.
     pub fn render(&self) -> String {
         let mut text = String::new();
-        match encode(&mut text, &self.registry) {
+        let written = self
+            .inventory
+            .fresh(Timestamp::now(), || encode(&mut text, &self.registry));
+        match written {
             Ok(()) => text,
             Err(error) => format!("# metrics could not be written: {error}\n"),
         }

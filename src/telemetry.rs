@@ -1,5 +1,5 @@
-//! Logs. The one rule that matters: whatever level is asked for, libraries
-//! that see request bodies stay quiet.
+//! Logs. Two rules, whatever level is asked for and however often it is changed:
+//! libraries that see request bodies stay quiet, and the audit trail is written.
 
 use clap::ValueEnum;
 use tracing::Metadata;
@@ -7,7 +7,9 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{EnvFilter, FilterExt, FilterFn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, fmt};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
+
+use crate::audit;
 
 /// Form of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -24,15 +26,39 @@ pub enum LogFormat {
 /// and is capped, so that `--log trace` cannot print one.
 const MAY_BE_VERBOSE: [&str; 2] = ["keylease", "kube_runtime"];
 
+/// The level, for as long as the process runs.
+#[derive(Clone)]
+pub struct LogLevel(reload::Handle<EnvFilter, Registry>);
+
+impl LogLevel {
+    /// What is logged now, in the form that [`LogLevel::set`] takes.
+    ///
+    /// # Errors
+    /// A sentence, when logging has ended.
+    pub fn get(&self) -> Result<String, String> {
+        self.0
+            .with_current(ToString::to_string)
+            .map_err(|e| e.to_string())
+    }
+
+    /// Logs this from now on.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with the filter.
+    pub fn set(&self, filter: &str) -> Result<(), String> {
+        self.0.reload(parse(filter)?).map_err(|e| e.to_string())
+    }
+}
+
 /// Starts logging to standard error.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the filter.
-pub fn init(filter: &str, format: LogFormat) -> Result<(), String> {
-    let wanted = EnvFilter::try_new(filter).map_err(|e| {
-        format!("--log {filter:?} is no log filter ({e}); try info or keylease=debug")
-    })?;
-    let filter = wanted.and(FilterFn::new(is_safe));
+pub fn init(filter: &str, format: LogFormat) -> Result<LogLevel, String> {
+    let wanted = parse(filter).map_err(|e| format!("--log: {e}"))?;
+    let (wanted, handle) = reload::Layer::new(wanted);
+    let audit = FilterFn::new(|metadata| metadata.target() == audit::TARGET);
+    let filter = wanted.and(FilterFn::new(is_safe)).or(audit);
     let text = fmt::layer().with_writer(std::io::stderr);
     let layer = match format {
         LogFormat::Json => text.json().flatten_event(true).with_ansi(false).boxed(),
@@ -41,7 +67,13 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), String> {
     tracing_subscriber::registry()
         .with(layer.with_filter(filter))
         .try_init()
-        .map_err(|e| e.to_string())
+        .map_err(|e| e.to_string())?;
+    Ok(LogLevel(handle))
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(filter)
+        .map_err(|e| format!("{filter:?} is no log filter ({e}); try info or keylease=debug"))
 }
 
 fn is_safe(metadata: &Metadata<'_>) -> bool {
@@ -58,6 +90,13 @@ fn may_be_verbose(target: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_filter_is_refused_with_a_hint() {
+        assert!(parse("info,keylease=debug").is_ok());
+        let refusal = parse("keylease=chatty").unwrap_err();
+        assert!(refusal.contains("try info"), "{refusal}");
+    }
 
     #[test]
     fn libraries_that_see_secrets_are_capped() {

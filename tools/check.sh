@@ -26,6 +26,7 @@ step "the chart, and deploy/ which is made of it"
 tools/helm/build.sh
 tools/chart.sh lint
 tools/chart.sh check
+(cd tools/promql && go run . ../../charts/keylease/files/alerts.yaml ../../charts/keylease/files/dashboard.json)
 step "licences and bans"
 if command -v cargo-deny >/dev/null; then
     cargo deny --offline check licenses bans sources

@@ -79,40 +79,37 @@ impl Calls {
     }
 
     /// Makes one IAM call.
-    pub async fn iam<T, E, R>(
+    pub async fn iam<T, E>(
         &self,
         operation: &'static str,
-        call: impl Future<Output = Result<T, SdkError<E, R>>>,
+        call: impl Future<Output = Result<T, SdkError<E>>>,
     ) -> Result<T, Fault>
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-        R: std::fmt::Debug + Send + Sync + 'static,
     {
         self.make(Service::Iam, operation, call).await
     }
 
     /// Makes one STS call.
-    pub async fn sts<T, E, R>(
+    pub async fn sts<T, E>(
         &self,
         operation: &'static str,
-        call: impl Future<Output = Result<T, SdkError<E, R>>>,
+        call: impl Future<Output = Result<T, SdkError<E>>>,
     ) -> Result<T, Fault>
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-        R: std::fmt::Debug + Send + Sync + 'static,
     {
         self.make(Service::Sts, operation, call).await
     }
 
-    async fn make<T, E, R>(
+    async fn make<T, E>(
         &self,
         service: Service,
         operation: &'static str,
-        call: impl Future<Output = Result<T, SdkError<E, R>>>,
+        call: impl Future<Output = Result<T, SdkError<E>>>,
     ) -> Result<T, Fault>
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-        R: std::fmt::Debug + Send + Sync + 'static,
     {
         // The SDK's futures are large, and whoever awaits them holds them by
         // value; without this, frames of a development build fill the stack.
@@ -159,10 +156,9 @@ async fn in_time<T>(call: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-async fn answer<T, E, R>(call: impl Future<Output = Result<T, SdkError<E, R>>>) -> Result<T, Fault>
+async fn answer<T, E>(call: impl Future<Output = Result<T, SdkError<E>>>) -> Result<T, Fault>
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
 {
     match in_time(call).await {
         Some(result) => result.map_err(fault),

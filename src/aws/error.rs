@@ -9,10 +9,9 @@ use crate::plan::effect::{Fault, FaultClass};
 
 /// Classifies an SDK error. The message is the service's own sentence, or the
 /// innermost cause where no service answered.
-pub fn fault<E, R>(error: SdkError<E, R>) -> Fault
+pub fn fault<E>(error: SdkError<E>) -> Fault
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
 {
     let SdkError::ServiceError(service) = &error else {
         if let Some(why) = not_leading(&error) {
@@ -24,7 +23,9 @@ where
         };
     };
     let answer = service.err();
-    let code = answer.code().unwrap_or("UnknownError");
+    let Some(code) = answer.code() else {
+        return codeless(service.raw().status().as_u16());
+    };
     Fault {
         class: class(code),
         message: match answer.message() {
@@ -34,9 +35,22 @@ where
     }
 }
 
+/// An answer that is not AWS's, or not as documented: a proxy's, a stand-in's.
+/// Its status is all that can be read of it.
+fn codeless(status: u16) -> Fault {
+    Fault {
+        class: match status {
+            401 | 403 => FaultClass::AccessDenied,
+            429 => FaultClass::Throttled,
+            _ => FaultClass::Unavailable,
+        },
+        message: format!("HTTP status {status} without an error code of AWS"),
+    }
+}
+
 /// A call whose answer did not come. Only one that could not be built certainly
 /// had no effect; of a connection that broke nobody knows at which end.
-fn unanswered<E, R>(error: &SdkError<E, R>) -> FaultClass {
+fn unanswered<E>(error: &SdkError<E>) -> FaultClass {
     match error {
         SdkError::ConstructionFailure(_) => FaultClass::Unavailable,
         _ => FaultClass::NoAnswer,
@@ -80,8 +94,7 @@ fn class(code: &str) -> FaultClass {
         | "ConcurrentModificationException"
         | "ReportInProgress"
         | "ReportNotPresent"
-        | "ReportExpired"
-        | "UnknownError" => FaultClass::Unavailable,
+        | "ReportExpired" => FaultClass::Unavailable,
         _ => FaultClass::Refused,
     }
 }
@@ -121,6 +134,17 @@ mod tests {
             ("ServiceUnavailable", FaultClass::Unavailable),
         ] {
             assert_eq!(class(code), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_a_code_is_judged_by_its_status() {
+        for (status, expected) in [
+            (403, FaultClass::AccessDenied),
+            (429, FaultClass::Throttled),
+            (502, FaultClass::Unavailable),
+        ] {
+            assert_eq!(codeless(status).class, expected, "{status}");
         }
     }
 }

@@ -98,7 +98,7 @@ async fn serve(args: Args) -> Result<(), String> {
         instance,
         leader_elect,
     } = args;
-    telemetry::init(&log, log_format)?;
+    let log_level = telemetry::init(&log, log_format)?;
     let stop = shutdown::on_signal()?;
     let metrics = Metrics::default();
     let readiness = Readiness::default();
@@ -107,6 +107,7 @@ async fn serve(args: Args) -> Result<(), String> {
         http_addr,
         readiness.clone(),
         metrics.clone(),
+        log_level,
         stop.clone(),
     ));
 
@@ -143,6 +144,7 @@ async fn serve(args: Args) -> Result<(), String> {
 
     let scope = Scope::of(watch_namespaces);
     let controllers = Controllers::new(&client, &readiness, &scope);
+    metrics.inventory.count_from(controllers.caches());
     let (notices, noticed) = Notices::channel();
     let announcer = Announcer::new(client.clone(), calls.clone(), instance);
     let context = Context {

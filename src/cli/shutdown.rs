@@ -8,7 +8,7 @@
 //! | then | the Lease is given up |
 //!
 //! An instance that lost the Lease begins with the second line. Together it is
-//! less than `terminationGracePeriodSeconds` in `deploy/deployment.yaml`.
+//! less than `terminationGracePeriodSeconds` in the chart's Deployment.
 
 use std::future::Future;
 use std::time::Duration;

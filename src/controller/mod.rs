@@ -15,6 +15,7 @@ mod secret_index;
 mod slim;
 mod sweep;
 mod waiting_room;
+mod watches;
 
 pub use account::credentials;
 pub use context::{Concerned, Context, Noticed, Notices};
@@ -26,31 +27,27 @@ pub use waiting_room::WaitingRoom;
 
 use std::collections::HashSet;
 use std::convert::Infallible;
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedReceiver;
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Secret;
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::controller::{self, Action, Controller};
-use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{AwsAccount, AwsCredentialRequest, AwsRole, Phase};
 use crate::health::Readiness;
-use crate::plan::intent::has_finalizer;
+use crate::metrics::Caches;
 use account::AccountContext;
 use role::RoleContext;
+use watches::{is_served, watch_config, watched};
 
-/// Length of a watch before it is renewed: below the idle limits of common
-/// load balancers.
-const WATCH_TIMEOUT_SECONDS: u32 = 200;
 /// Reconciliations of requests at a time, as kube-rs counts: no bound. The
 /// waiting room bounds those that do any work, and knows what is urgent.
 const REQUEST_CONCURRENCY: u16 = 0;
@@ -90,6 +87,15 @@ impl Controllers {
     /// The cache of roles.
     pub fn roles(&self) -> Store<AwsRole> {
         self.roles.store()
+    }
+
+    /// All three, to be counted.
+    pub fn caches(&self) -> Caches {
+        Caches {
+            accounts: self.accounts.store(),
+            roles: self.roles(),
+            requests: self.requests(),
+        }
     }
 
     /// The cache of requests.
@@ -140,58 +146,6 @@ impl Controllers {
         futures::join!(accounts, roles, requests, sign_in, sweeps);
         closing::finish(&ctx, REQUEST_CONCURRENCY).await;
     }
-}
-
-/// A controller whose watch is written into a cache, and noted when that is
-/// filled.
-///
-/// The stream is our own for two reasons. `Store::wait_until_ready` wakes one
-/// waiter only, and the controller is one already; and the stream that
-/// `Controller::new` makes leaves deletions out, which is how an account is
-/// forgotten.
-fn watched<K>(
-    client: &Client,
-    part: &'static str,
-    readiness: &Readiness,
-    wanted: impl Fn(&K) -> bool + Send + 'static,
-) -> Controller<K>
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
-{
-    readiness.expect(part);
-    let readiness = readiness.clone();
-    let (reader, writer) = reflector::store();
-    let events = watcher::watcher(Api::all(client.clone()), watch_config())
-        .try_filter(move |event| std::future::ready(object_of(event).is_none_or(&wanted)))
-        .modify(slim::slim)
-        .reflect(writer);
-    let events = events.inspect_ok(move |event| {
-        if matches!(event, Event::InitDone) {
-            readiness.reached(part);
-        }
-    });
-    Controller::for_stream(events.touched_objects(), reader)
-}
-
-/// The object that an event is about.
-fn object_of<K>(event: &Event<K>) -> Option<&K> {
-    match event {
-        Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) => Some(object),
-        Event::Init | Event::InitDone => None,
-    }
-}
-
-fn is_served(request: &AwsCredentialRequest, scope: &Scope) -> bool {
-    let namespace = request.namespace_name();
-    let served = scope.covers(namespace);
-    if !served && has_finalizer(request) {
-        tracing::warn!(
-            namespace,
-            request = request.metadata.name,
-            "AWS holds something for a request whose namespace is not watched: nobody ends it"
-        );
-    }
-    served
 }
 
 /// Completes when every account was signed in to once, or a while has passed:
@@ -361,10 +315,6 @@ async fn run_requests(
     })
     .await;
     follow.abort();
-}
-
-fn watch_config() -> watcher::Config {
-    watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)
 }
 
 /// Names of the roles of an account.

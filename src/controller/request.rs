@@ -12,6 +12,8 @@ use kube::runtime::reflector::ObjectRef;
 use super::context::{Concerned, Context};
 use super::ledger::Change;
 use crate::api::{AwsCredentialRequest, AwsRole, Phase};
+use crate::audit;
+use crate::metrics::due;
 use crate::observe;
 use crate::plan::admission::NamespaceView;
 use crate::plan::effect::{Attachment, Effect, Fault, FaultClass, Outcome};
@@ -244,6 +246,7 @@ async fn take_back_key(view: &mut View, ctx: &Context) {
 
 /// Tells log, metrics and neighbours what happened.
 fn note(effect: &Effect, outcome: &Outcome, view: &View, account: &str, ctx: &Context) {
+    audit::note(effect, outcome, view);
     let request = &view.request;
     let (namespace, name) = (request.namespace_name(), request.metadata.name.as_deref());
     match outcome {
@@ -270,6 +273,13 @@ fn note(effect: &Effect, outcome: &Outcome, view: &View, account: &str, ctx: &Co
             }
         }
         _ => {}
+    }
+    if let (Effect::Release, Outcome::Request(_), Some(due)) = (effect, outcome, due(request)) {
+        let took = Timestamp::now().duration_since(due);
+        // What a role revokes goes before its end: nobody waited for it.
+        if let Ok(took) = Duration::try_from(took) {
+            ctx.metrics.revoked_after(took);
+        }
     }
     if let (Effect::Report(report), Outcome::Request(_)) = (effect, outcome) {
         if let Some(event) = &report.event {

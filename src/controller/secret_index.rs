@@ -14,8 +14,8 @@ use kube::{Api, Client, ResourceExt};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::WATCH_TIMEOUT_SECONDS;
 use super::scope::{Scope, Watched};
+use super::watches::WATCH_TIMEOUT_SECONDS;
 use crate::api::AwsCredentialRequest;
 use crate::plan::secret::MANAGED_BY;
 use crate::plan::secret_edits::key_in;
@@ -224,4 +224,62 @@ fn read(secret: &SecretMeta) -> Option<(Place, Entry)> {
         key: key_in(&secret.metadata),
     };
     Some(((secret.namespace()?, secret.name_any()), entry))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn secret(namespace: &str, name: &str) -> SecretMeta {
+        serde_json::from_value(json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": {"namespace": namespace, "name": name,
+                "annotations": {"keylease.dev/access-key-id": "AKIA"},
+                "ownerReferences": [{"apiVersion": "keylease.dev/v1alpha1",
+                    "kind": "AwsCredentialRequest", "name": name, "uid": name,
+                    "controller": true}]},
+        }))
+        .unwrap()
+    }
+
+    fn request(namespace: &str, name: &str) -> AwsCredentialRequest {
+        serde_json::from_value(json!({
+            "apiVersion": "keylease.dev/v1alpha1", "kind": "AwsCredentialRequest",
+            "metadata": {"namespace": namespace, "name": name, "uid": name},
+            "spec": {"roleRef": {"name": "any"}},
+        }))
+        .unwrap()
+    }
+
+    fn list(index: &SecretIndex, watched: &Watched, secrets: &[SecretMeta]) {
+        let mut listed = HashMap::new();
+        index.apply(Event::Init, watched, &mut listed);
+        for secret in secrets {
+            index.apply(Event::InitApply(secret.clone()), watched, &mut listed);
+        }
+        index.apply(Event::InitDone, watched, &mut listed);
+    }
+
+    #[test]
+    fn a_namespace_that_is_listed_anew_leaves_the_others_alone() {
+        let index = SecretIndex::default();
+        let (a, b) = (Some("a".to_owned()), Some("b".to_owned()));
+        list(&index, &a, &[secret("a", "one")]);
+        assert_eq!(index.hint(&request("b", "two")), SecretHint::Unsynced);
+        list(&index, &b, &[secret("b", "two")]);
+        list(&index, &a, &[]);
+        assert_eq!(index.hint(&request("a", "one")), SecretHint::Missing);
+        let held = SecretHint::Holds(Some("AKIA".to_owned()));
+        assert_eq!(index.hint(&request("b", "two")), held);
+    }
+
+    #[test]
+    fn one_list_of_the_cluster_replaces_everything() {
+        let index = SecretIndex::default();
+        list(&index, &None, &[secret("a", "one"), secret("b", "two")]);
+        list(&index, &None, &[secret("b", "two")]);
+        assert_eq!(index.hint(&request("a", "one")), SecretHint::Missing);
+    }
 }

@@ -144,7 +144,8 @@ async fn a_stolen_service_account_changes_no_secret_of_others() -> Story {
     let pod = |what: Value| json!({"spec": {"template": what}});
     let image = pod(json!({"spec": {"containers": [{"name": "app", "image": "evil"}]}}));
     let note = pod(json!({"metadata": {"annotations": {"inject": "evil"}}}));
-    let mark = pod(json!({"metadata": {"annotations": {"keylease.dev/access-key-id": "AKIA"}}}));
+    let mark =
+        pod(json!({"metadata": {"annotations": {"keylease.dev/access-key-id.0f6c": "AKIA"}}}));
     // kubectl reads before it patches, which the operator has no right to.
     let api: Api<Deployment> = Api::namespaced(client_of(thief).await?, "team");
     let patched = async |patch: Value| {
@@ -157,6 +158,49 @@ async fn a_stolen_service_account_changes_no_secret_of_others() -> Story {
     let refusal = patched(note).await.unwrap_err();
     assert!(refusal.contains("only its own mark"), "{refusal}");
     assert_eq!(patched(mark).await, Ok(()));
+    Ok(())
+}
+
+/// A request names whoever wrote its spec last, for the audit trail; nobody can
+/// put the blame on another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_names_who_asked() -> Story {
+    let stage = Stage::set().await?;
+    let admin = &stage.admin;
+    let jane = stage
+        .cluster
+        .client_kubeconfig("jane", &["system:masters"])?;
+    let name = ["get", "awscr", "app", "-o"];
+    let name = [
+        &name[..],
+        &[r"jsonpath={.metadata.annotations.keylease\.dev/requested-by}"],
+    ];
+    let name = name.concat();
+    stage.namespace.request("app", json!({})).await?;
+    let ttl = std::sync::atomic::AtomicU32::new(1);
+    // This policy, too, is in force a moment after it was made.
+    wait::until_ok("the name of who asked", SOON, || async {
+        let hours = ttl.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let spec = json!({"spec": {"ttl": format!("{hours}h")}}).to_string();
+        let patch = ["patch", "awscr", "app", "--type=merge", "-p", &spec];
+        stage.kubectl(&jane, &patch).await?;
+        let asked = stage.kubectl(admin, &name).await?;
+        anyhow::ensure!(asked == "jane", "{asked:?}");
+        Ok(())
+    })
+    .await?;
+    let note = ["annotate", "awscr", "app", "example.com/note=x"];
+    stage.kubectl(admin, &note).await?;
+    assert_eq!(stage.kubectl(admin, &name).await?, "jane");
+    let blame = ["annotate", "--overwrite", "awscr", "app"];
+    let blame = [&blame[..], &["keylease.dev/requested-by=joe"]].concat();
+    stage.refused(admin, &blame, "another name").await?;
+    // A name that comes with a new spec is replaced by the true one.
+    let framed = r#"{"metadata": {"annotations": {"keylease.dev/requested-by": "joe"}},
+        "spec": {"ttl": "90m"}}"#;
+    let framed = ["patch", "awscr", "app", "--type=merge", "-p", framed];
+    stage.kubectl(admin, &framed).await?;
+    assert_eq!(stage.kubectl(admin, &name).await?, "admin");
     Ok(())
 }
 

@@ -1,8 +1,7 @@
 #!/bin/sh
 # Builds the control plane of the test bed from Go modules: etcd,
 # kube-apiserver, kube-controller-manager and kubectl. One at a time, and only
-# what is not up to date: next to each binary lies a stamp with a hash of what
-# it was built from.
+# what is not up to date.
 #
 # Binaries that KUBEBUILDER_ASSETS (see setup-envtest) has are not built.
 #
@@ -15,41 +14,19 @@ bin=${TOOLS_BIN:-$root/target/tools/bin}
 mkdir -p "$bin"
 bin=$(cd "$bin" && pwd)
 cd "$here"
+# shellcheck source=tools/go-build.sh
+. "$root/tools/go-build.sh"
 
 want=$(cat go.mod go.sum build.sh | cksum)
-
-# Without these, servers and kubectl call themselves v0.0.0-master.
-version=$(sed -n 's|^[[:space:]]*k8s\.io/kubernetes \(v[0-9.]*\).*|\1|p' go.mod)
-major=${version#v} && major=${major%%.*}
-minor=${version#v"$major".} && minor=${minor%%.*}
-package=k8s.io/component-base/version
-ldflags="-s -w -X $package.gitVersion=$version -X $package.gitMajor=$major -X $package.gitMinor=$minor"
+ldflags=$(kubernetes_ldflags)
 
 # build NUMBER NAME PACKAGE HOW-LONG
 build() {
-    label="[$1/4] $2"
-    stamp=$bin/.$2.stamp
     if [ -n "${KUBEBUILDER_ASSETS:-}" ] && [ -x "$KUBEBUILDER_ASSETS/$2" ]; then
-        echo "$label: from KUBEBUILDER_ASSETS"
+        echo "[$1/4] $2: from KUBEBUILDER_ASSETS"
         return
     fi
-    if [ -x "$bin/$2" ] && [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then
-        echo "$label: up to date"
-        return
-    fi
-    printf '%s: building, the first time takes %s … ' "$label" "$4"
-    began=$(date +%s)
-    log=$(mktemp)
-    if ! CGO_ENABLED=0 go build -mod=readonly -trimpath -ldflags "$ldflags" \
-        -o "$bin/$2" "$3" >"$log" 2>&1; then
-        echo failed
-        tail -n 20 "$log" >&2
-        rm -f "$log"
-        exit 1
-    fi
-    rm -f "$log"
-    printf '%s' "$want" >"$stamp"
-    echo "done in $(($(date +%s) - began)) s"
+    go_build "[$1/4]" "$2" "$3" "$4"
 }
 
 build 1 etcd go.etcd.io/etcd/server/v3 '1 minute, after a download'

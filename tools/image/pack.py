@@ -63,18 +63,19 @@ def main() -> None:
     parser.add_argument("--output", type=pathlib.Path, required=True)
     args = parser.parse_args()
 
+    program = f"/usr/local/bin/{args.binary.name}"
     layer = tar(
         {
             "etc/passwd": (0o644, PASSWD.encode()),
             CERTIFICATES.lstrip("/"): (0o644, args.certificates.read_bytes()),
-            "usr/local/bin/keylease": (0o755, args.binary.read_bytes()),
+            program.lstrip("/"): (0o755, args.binary.read_bytes()),
         },
         args.epoch,
     )
     packed = gzip.compress(layer, compresslevel=9, mtime=0)
     created = datetime.datetime.fromtimestamp(args.epoch, datetime.timezone.utc)
     labels = {
-        "org.opencontainers.image.title": "keylease",
+        "org.opencontainers.image.title": args.binary.name,
         "org.opencontainers.image.licenses": "Apache-2.0",
         "org.opencontainers.image.revision": args.revision,
         "org.opencontainers.image.version": args.version,
@@ -86,7 +87,7 @@ def main() -> None:
             "created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "config": {
                 "User": f"{USER}:{USER}",
-                "Entrypoint": ["/usr/local/bin/keylease"],
+                "Entrypoint": [program],
                 "WorkingDir": "/",
                 "Labels": labels,
             },

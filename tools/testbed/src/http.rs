@@ -1,4 +1,4 @@
-//! One plain HTTP GET, enough to ask a child whether it is ready.
+//! Plain HTTP, enough to ask a child whether it is ready and to set a switch.
 
 use std::time::Duration;
 
@@ -23,24 +23,36 @@ pub struct Answer {
 /// When the server cannot be reached, does not speak HTTP, or needs longer
 /// than ten seconds.
 pub async fn get(addr: &str, path: &str) -> Result<Answer> {
-    match tokio::time::timeout(TIMEOUT, exchange(addr, path)).await {
-        Ok(answer) => answer,
-        Err(_) => bail!("GET http://{addr}{path}: no answer in {TIMEOUT:?}"),
+    within_limit("GET", addr, path, "").await
+}
+
+/// Sends `body` to `path`.
+///
+/// # Errors
+/// As for [`get`].
+pub async fn put(addr: &str, path: &str, body: &str) -> Result<Answer> {
+    within_limit("PUT", addr, path, body).await
+}
+
+async fn within_limit(method: &str, addr: &str, path: &str, body: &str) -> Result<Answer> {
+    let what = || format!("{method} http://{addr}{path}");
+    match tokio::time::timeout(TIMEOUT, exchange(method, addr, path, body)).await {
+        Ok(answer) => answer.with_context(what),
+        Err(_) => bail!("{}: no answer in {TIMEOUT:?}", what()),
     }
 }
 
-async fn exchange(addr: &str, path: &str) -> Result<Answer> {
-    let what = || format!("GET http://{addr}{path}");
-    let mut stream = TcpStream::connect(addr).await.with_context(what)?;
+async fn exchange(method: &str, addr: &str, path: &str, body: &str) -> Result<Answer> {
+    let mut stream = TcpStream::connect(addr).await?;
+    let length = body.len();
     // HTTP/1.0: the answer is not chunked and ends with the connection.
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {addr}\r\n\r\n");
-    stream
-        .write_all(request.as_bytes())
-        .await
-        .with_context(what)?;
+    let request = format!(
+        "{method} {path} HTTP/1.0\r\nHost: {addr}\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).await?;
     let mut raw = Vec::new();
-    stream.read_to_end(&mut raw).await.with_context(what)?;
-    parse(&String::from_utf8_lossy(&raw)).with_context(what)
+    stream.read_to_end(&mut raw).await?;
+    parse(&String::from_utf8_lossy(&raw))
 }
 
 fn parse(text: &str) -> Result<Answer> {

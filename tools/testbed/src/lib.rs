@@ -5,6 +5,7 @@
 //! - [`FakeAws`]: our own IAM and STS, which can be slow, forgetful,
 //!   eventually consistent or down, and which keeps a journal of all calls.
 //! - [`Moto`]: the AWS stand-in that everybody uses, as a second opinion.
+//! - [`Node`]: containerd and kubelet, which run pods; in namespaces only.
 //! - [`Operator`]: a built `keylease` binary as a child that can be killed.
 //! - [`wait::until`]: how tests wait; nothing here sleeps for a guess.
 //!
@@ -19,6 +20,7 @@ pub mod aws_cli;
 pub mod control_plane;
 pub mod http;
 pub mod moto;
+pub mod node;
 pub mod operator;
 pub mod paths;
 pub mod pki;
@@ -30,4 +32,5 @@ mod work_dir;
 pub use aws::{FakeAws, FakeConfig, Fault, FaultKind};
 pub use control_plane::{ControlPlane, ControlPlaneOptions};
 pub use moto::{Moto, MotoOptions};
+pub use node::{Node, NodeNetwork};
 pub use operator::Operator;

@@ -1,5 +1,6 @@
 //! moto, the AWS stand-in from PyPI.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 const START_ATTEMPTS: usize = 3;
 
 /// How to start a [`Moto`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct MotoOptions {
     /// Know the AWS-managed policies, such as `ReadOnlyAccess`.
     pub load_managed_policies: bool,
@@ -24,6 +25,19 @@ pub struct MotoOptions {
     pub initial_no_auth_actions: Option<u32>,
     /// Where to keep the log. Default: a temporary folder.
     pub dir: Option<PathBuf>,
+    /// The address to listen on. Default: 127.0.0.1, which pods cannot reach.
+    pub address: Ipv4Addr,
+}
+
+impl Default for MotoOptions {
+    fn default() -> Self {
+        Self {
+            load_managed_policies: false,
+            initial_no_auth_actions: None,
+            dir: None,
+            address: Ipv4Addr::LOCALHOST,
+        }
+    }
 }
 
 /// A running moto server. Dropping it stops it.
@@ -71,8 +85,20 @@ impl Moto {
         format!("http://{}", self.addr())
     }
 
+    /// The address that it listens on.
+    #[must_use]
+    pub fn address(&self) -> Ipv4Addr {
+        self.options.address
+    }
+
+    /// The port that it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     fn addr(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", self.options.address, self.port)
     }
 
     /// Kills the server. moto keeps everything in memory: all is lost.
@@ -88,7 +114,8 @@ impl Moto {
         self.stop();
         let managed = self.options.load_managed_policies.to_string();
         let mut spec = Spec::new(paths::venv_program("moto_server")?)
-            .args(["-H", "127.0.0.1", "-p", &self.port.to_string()])
+            .args(["-H", &self.options.address.to_string()])
+            .args(["-p", &self.port.to_string()])
             .env("MOTO_IAM_LOAD_MANAGED_POLICIES", managed);
         if let Some(count) = self.options.initial_no_auth_actions {
             spec = spec.env("INITIAL_NO_AUTH_ACTION_COUNT", count.to_string());

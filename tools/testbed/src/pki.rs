@@ -1,7 +1,7 @@
 //! The certificates of one control plane: a CA of its own, the API server's
 //! serving certificate, client certificates and the service-account key.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -26,12 +26,13 @@ pub struct Pki {
 }
 
 impl Pki {
-    /// Makes a CA, a serving certificate for 127.0.0.1 and a service-account
-    /// key, and writes them to `dir`.
+    /// Makes a CA, a serving certificate for these addresses, the API server's
+    /// certificate for kubelet and a service-account key, and writes them to
+    /// `dir`.
     ///
     /// # Errors
     /// When `dir` cannot be written.
-    pub fn create(dir: &Path) -> Result<Self> {
+    pub fn create(dir: &Path, addresses: &[IpAddr]) -> Result<Self> {
         std::fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
         let mut params = named("keylease-testbed-ca", None);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -46,9 +47,13 @@ impl Pki {
         };
         pki.write("ca.crt", &pki.ca_pem())?;
 
-        let serving = pki.serving()?;
+        let serving = pki.serving(addresses)?;
         pki.write("apiserver.crt", &serving.cert)?;
         pki.write("apiserver.key", &serving.key)?;
+
+        let kubelet = pki.client("kube-apiserver", "system:masters")?;
+        pki.write("kubelet-client.crt", &kubelet.cert)?;
+        pki.write("kubelet-client.key", &kubelet.key)?;
 
         let accounts = KeyPair::generate()?;
         pki.write("sa.key", &accounts.serialize_pem())?;
@@ -57,7 +62,8 @@ impl Pki {
     }
 
     /// The path of one of the files: `ca.crt`, `apiserver.crt`,
-    /// `apiserver.key`, `sa.key`, `sa.pub`.
+    /// `apiserver.key`, `kubelet-client.crt`, `kubelet-client.key`, `sa.key`,
+    /// `sa.pub`.
     #[must_use]
     pub fn file(&self, name: &str) -> String {
         self.dir.join(name).display().to_string()
@@ -81,11 +87,11 @@ impl Pki {
         self.sign(params)
     }
 
-    fn serving(&self) -> Result<Identity> {
+    fn serving(&self, addresses: &[IpAddr]) -> Result<Identity> {
         let mut params = named("kube-apiserver", None);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.subject_alt_names = vec![SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST))];
+        params.subject_alt_names = addresses.iter().copied().map(SanType::IpAddress).collect();
         for name in ["localhost", "kubernetes", "kubernetes.default.svc"] {
             params
                 .subject_alt_names

@@ -1,4 +1,4 @@
-//! Free TCP ports on 127.0.0.1.
+//! Free TCP ports, on 127.0.0.1 if nothing else is said.
 //!
 //! They come from a range below the one that systems draw client ports from.
 //! So no outgoing connection takes a port while its server is stopped, and no
@@ -19,32 +19,32 @@ const TRIES: usize = 200;
 /// started yet do not get the same.
 static GIVEN: LazyLock<Mutex<HashSet<u16>>> = LazyLock::new(Mutex::default);
 
-/// A listener on a port that was not handed out before.
+/// A listener on a port of `address` that was not handed out before.
 ///
 /// # Errors
 /// When 200 random ports are all taken.
-pub fn bind() -> Result<TcpListener> {
+pub fn bind(address: Ipv4Addr) -> Result<TcpListener> {
     let mut given = GIVEN.lock();
     for _ in 0..TRIES {
         let port = fastrand::u16(RANGE);
         if given.contains(&port) {
             continue;
         }
-        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+        if let Ok(listener) = TcpListener::bind((address, port)) {
             given.insert(port);
             return Ok(listener);
         }
     }
-    bail!("no free port on 127.0.0.1 in {RANGE:?} after {TRIES} tries")
+    bail!("no free port on {address} in {RANGE:?} after {TRIES} tries")
 }
 
-/// The same, for a server that binds the port itself. Another process can
+/// The same on 127.0.0.1, for a server that binds the port itself. Another process can
 /// still take it before that: starters try again with another.
 ///
 /// # Errors
 /// As for [`bind`].
 pub fn free() -> Result<u16> {
-    Ok(bind()?.local_addr()?.port())
+    Ok(bind(Ipv4Addr::LOCALHOST)?.local_addr()?.port())
 }
 
 #[cfg(test)]

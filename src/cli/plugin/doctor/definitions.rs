@@ -10,7 +10,8 @@ use super::super::client::Session;
 use super::Finding;
 use crate::api;
 
-const INSTALL: &str = "install Keylease: kubectl apply -f crds/, then deploy/";
+const INSTALL: &str =
+    "install Keylease: helm install keylease charts/keylease, or kubectl apply -k deploy/";
 
 /// Checks the definitions; by the API's discovery where the person may not
 /// read them.

@@ -1,5 +1,6 @@
 //! How the fake behaves. Everything can be changed while it runs.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::aws_cli::{ROOT_KEY_ID, ROOT_SECRET};
@@ -20,6 +21,9 @@ pub struct FakeConfig {
     /// Seed of ids, secrets, delays and fault probabilities. Read at the
     /// start only. Default: random.
     pub seed: u64,
+    /// Address to listen on. Read at the start only. Default: 127.0.0.1, which
+    /// pods cannot reach.
+    pub address: Ipv4Addr,
     /// Port to listen on. Read at the start only. Default: a free one.
     pub port: Option<u16>,
 
@@ -53,6 +57,7 @@ impl Default for FakeConfig {
             root_key_id: ROOT_KEY_ID.to_owned(),
             root_secret: ROOT_SECRET.to_owned(),
             seed: fastrand::u64(..),
+            address: Ipv4Addr::LOCALHOST,
             port: None,
             latency: Duration::ZERO,
             key_delay: KeyDelay::default(),

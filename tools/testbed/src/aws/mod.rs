@@ -29,7 +29,7 @@ mod view;
 mod xml;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -56,15 +56,15 @@ pub struct FakeAws {
 }
 
 impl FakeAws {
-    /// Starts a fake on 127.0.0.1. It answers when this returns.
+    /// Starts a fake. It answers when this returns.
     ///
     /// # Errors
     /// When there is no port for it.
     pub fn start(config: FakeConfig) -> Result<Self> {
         let listener = match config.port {
-            Some(port) => TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+            Some(port) => TcpListener::bind((config.address, port))
                 .with_context(|| format!("binding port {port} of the fake"))?,
-            None => ports::bind()?,
+            None => ports::bind(config.address)?,
         };
         let addr = listener.local_addr()?;
         let engine = Arc::new(Mutex::new(Engine::new(config, Instant::now())));

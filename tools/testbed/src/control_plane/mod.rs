@@ -16,6 +16,7 @@ pub use self::audit::{AuditEvent, AuditObject, AuditStatus, AuditUser};
 pub use self::backup::Backup;
 use self::kubectl::{Actor, Kubectl, write_kubeconfig};
 use self::servers::Ports;
+use crate::node::NodeNetwork;
 use crate::pki::{Identity, Pki};
 use crate::process::{Child, Spec};
 use crate::wait;
@@ -35,6 +36,9 @@ pub struct ControlPlaneOptions {
     pub audit_log: bool,
     /// Where to keep data and logs. Default: a temporary folder.
     pub dir: Option<PathBuf>,
+    /// Be reachable from a node and its pods, and run the controllers that
+    /// they need. Default: loopback only.
+    pub node: Option<NodeNetwork>,
 }
 
 impl Default for ControlPlaneOptions {
@@ -43,6 +47,7 @@ impl Default for ControlPlaneOptions {
             controller_manager: true,
             audit_log: false,
             dir: None,
+            node: None,
         }
     }
 }
@@ -100,7 +105,7 @@ impl ControlPlane {
         let root = dir.path().to_path_buf();
         let logs = root.join("logs");
         std::fs::create_dir_all(&logs).with_context(|| format!("creating {}", logs.display()))?;
-        let pki = Pki::create(&root.join("pki"))?;
+        let pki = Pki::create(&root.join("pki"), &servers::addresses(&options))?;
         let plane = Self {
             controller_manager: Mutex::default(),
             apiserver: Mutex::default(),
@@ -145,6 +150,18 @@ impl ControlPlane {
     #[must_use]
     pub fn server_url(&self) -> String {
         format!("https://127.0.0.1:{}", self.ports.api)
+    }
+
+    /// The network that it shares with a node, if it was started with one.
+    #[must_use]
+    pub fn node_network(&self) -> Option<NodeNetwork> {
+        self.options.node
+    }
+
+    /// The path of the CA's certificate.
+    #[must_use]
+    pub fn ca_file(&self) -> String {
+        self.pki.file("ca.crt")
     }
 
     /// The folder with all data of this control plane.
@@ -232,6 +249,16 @@ impl ControlPlane {
         self.write_config(&file, &Actor::Token(token.trim()))
     }
 
+    /// A kubeconfig with a client certificate, for a part of the cluster.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn component_kubeconfig(&self, user: &str, group: &str) -> Result<PathBuf> {
+        let identity = self.pki.client(user, group)?;
+        let name = format!("{}.kubeconfig", user.replace(':', "_"));
+        self.write_config(&name, &Actor::Certificate(&identity))
+    }
+
     /// The audit log so far, oldest first.
     ///
     /// # Errors
@@ -285,14 +312,9 @@ impl ControlPlane {
     }
 
     fn start_controller_manager(&self) -> Result<()> {
-        let identity = self
-            .pki
-            .client("system:kube-controller-manager", "system:masters")?;
-        let config = self.write_config(
-            "controller-manager.kubeconfig",
-            &Actor::Certificate(&identity),
-        )?;
-        let spec = servers::controller_manager(&self.pki, &config)?;
+        let user = "system:kube-controller-manager";
+        let config = self.component_kubeconfig(user, "system:masters")?;
+        let spec = servers::controller_manager(&self.pki, &config, &self.options)?;
         self.spawn(&self.controller_manager, "kube-controller-manager", &spec)
     }
 

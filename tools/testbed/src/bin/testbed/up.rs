@@ -1,6 +1,7 @@
 //! `testbed up`.
 
 use std::io::Write;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -9,7 +10,8 @@ use clap::ValueEnum;
 use keylease_testbed::aws_cli;
 use keylease_testbed::operator::NAMESPACE;
 use keylease_testbed::{
-    ControlPlane, ControlPlaneOptions, FakeAws, FakeConfig, Moto, MotoOptions, paths,
+    ControlPlane, ControlPlaneOptions, FakeAws, FakeConfig, Moto, MotoOptions, Node, NodeNetwork,
+    paths,
 };
 
 use crate::stop;
@@ -23,6 +25,9 @@ pub(crate) struct Args {
     /// The AWS stand-in
     #[arg(long, value_enum, default_value_t = Aws::Fake)]
     aws: Aws,
+    /// Also run a node, so that pods run; only under tools/node/inside.sh
+    #[arg(long)]
+    node: bool,
     /// Stop when this process is gone
     #[arg(long, value_name = "PID")]
     exit_with_parent: Option<u32>,
@@ -62,7 +67,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     fresh(&dir)?;
     // A signal while starting drops, and so stops, what has started.
     let running = tokio::select! {
-        running = start(&dir, args.aws) => running?,
+        running = start(&dir, args.aws, args.node) => running?,
         why = stop::requested(args.exit_with_parent) => {
             eprintln!("{}, stopping", why?);
             return Ok(());
@@ -95,22 +100,44 @@ fn fresh(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-async fn start(dir: &Path, aws: Aws) -> Result<(ControlPlane, StandIn)> {
+/// Dropped in this order: clients before servers.
+struct Running {
+    _node: Option<Node>,
+    _aws: StandIn,
+    _plane: ControlPlane,
+}
+
+async fn start(dir: &Path, aws: Aws, with_node: bool) -> Result<Running> {
+    let network = match with_node {
+        true => Some(NodeNetwork::set_up()?),
+        false => None,
+    };
     let options = ControlPlaneOptions {
         dir: Some(dir.join("control-plane")),
+        node: network,
         ..ControlPlaneOptions::default()
     };
     let plane = timed("control plane", ControlPlane::start_with(options)).await?;
+    let node = match with_node {
+        true => Some(timed("node", Node::start(&plane)).await?),
+        false => None,
+    };
+    let address = network.map_or(Ipv4Addr::LOCALHOST, NodeNetwork::address);
     let stand_in = match aws {
         Aws::None => StandIn::None,
         Aws::Fake => {
-            let fake = timed("fake AWS", async { FakeAws::start(FakeConfig::default()) });
+            let config = FakeConfig {
+                address,
+                ..FakeConfig::default()
+            };
+            let fake = timed("fake AWS", async { FakeAws::start(config) });
             StandIn::Fake(fake.await?)
         }
         Aws::Moto => {
             let options = MotoOptions {
                 load_managed_policies: true,
                 dir: Some(dir.join("aws")),
+                address,
                 ..MotoOptions::default()
             };
             StandIn::Moto(timed("moto", Moto::start(options)).await?)
@@ -119,7 +146,11 @@ async fn start(dir: &Path, aws: Aws) -> Result<(ControlPlane, StandIn)> {
     let env = env_file(&plane, stand_in.endpoint())?;
     std::fs::write(dir.join("env"), env).context("writing the env file")?;
     std::fs::write(dir.join("ready"), "").context("writing the ready file")?;
-    Ok((plane, stand_in))
+    Ok(Running {
+        _node: node,
+        _aws: stand_in,
+        _plane: plane,
+    })
 }
 
 /// Runs one step with a progress line.

@@ -1,0 +1,80 @@
+//! The watches that fill the caches.
+
+use std::fmt::Debug;
+
+use futures::TryStreamExt;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::controller::Controller;
+use kube::runtime::reflector;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+
+use super::scope::Scope;
+use super::slim::slim;
+use crate::api::AwsCredentialRequest;
+use crate::health::Readiness;
+use crate::plan::intent::has_finalizer;
+
+/// Length of a watch before it is renewed: below the idle limits of common
+/// load balancers.
+pub(super) const WATCH_TIMEOUT_SECONDS: u32 = 200;
+
+/// How everything is watched.
+pub(super) fn watch_config() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)
+}
+
+/// A controller whose watch is written into a cache, and noted when that is
+/// filled; what is not wanted is left out.
+///
+/// The stream is our own for two reasons. `Store::wait_until_ready` wakes one
+/// waiter only, and the controller is one already; and the stream that
+/// `Controller::new` makes leaves deletions out, which is how an account is
+/// forgotten.
+pub(super) fn watched<K>(
+    client: &Client,
+    part: &'static str,
+    readiness: &Readiness,
+    wanted: impl Fn(&K) -> bool + Send + 'static,
+) -> Controller<K>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    readiness.expect(part);
+    let readiness = readiness.clone();
+    let (reader, writer) = reflector::store();
+    let events = watcher::watcher(Api::all(client.clone()), watch_config())
+        .try_filter(move |event| std::future::ready(object_of(event).is_none_or(&wanted)))
+        .modify(slim)
+        .reflect(writer);
+    let events = events.inspect_ok(move |event| {
+        if matches!(event, Event::InitDone) {
+            readiness.reached(part);
+        }
+    });
+    Controller::for_stream(events.touched_objects(), reader)
+}
+
+/// The object that an event is about.
+fn object_of<K>(event: &Event<K>) -> Option<&K> {
+    match event {
+        Event::Apply(object) | Event::InitApply(object) | Event::Delete(object) => Some(object),
+        Event::Init | Event::InitDone => None,
+    }
+}
+
+/// Whether this request is ours to serve. One that is not, and that AWS holds
+/// something for, is told.
+pub(super) fn is_served(request: &AwsCredentialRequest, scope: &Scope) -> bool {
+    let namespace = request.namespace_name();
+    let served = scope.covers(namespace);
+    if !served && has_finalizer(request) {
+        tracing::warn!(
+            namespace,
+            request = request.metadata.name,
+            "AWS holds something for a request whose namespace is not watched: nobody ends it"
+        );
+    }
+    served
+}

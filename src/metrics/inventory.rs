@@ -1,0 +1,306 @@
+//! What there is, counted from the caches whenever somebody asks for metrics:
+//! gauges that nobody has to keep in step. A standby has no caches and shows
+//! none of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::runtime::reflector::Store;
+use parking_lot::Mutex;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::api::{AwsAccount, AwsCredentialRequest, AwsRole, Phase};
+use crate::plan::intent::has_finalizer;
+
+/// Labels of requests.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
+struct LeaseLabels {
+    /// The role, if there is one of that name, else empty: whoever may make
+    /// requests must not be able to make labels.
+    role: String,
+    /// The phase.
+    phase: &'static str,
+}
+
+/// Labels of accounts.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct AccountLabels {
+    /// `true` or `false`: whether the operator is signed in.
+    ready: &'static str,
+}
+
+/// Labels of the operator's own keys.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
+struct RootKeyLabels {
+    /// The 12-digit id of the AWS account.
+    account: String,
+}
+
+/// The caches that are counted.
+pub struct Caches {
+    /// All accounts.
+    pub accounts: Store<AwsAccount>,
+    /// All roles.
+    pub roles: Store<AwsRole>,
+    /// Requests that are served.
+    pub requests: Store<AwsCredentialRequest>,
+}
+
+/// The gauges, and where their numbers come from.
+#[derive(Clone)]
+pub struct Inventory {
+    leases: Family<LeaseLabels, Gauge>,
+    overdue: Gauge,
+    longest_overdue: Gauge,
+    accounts: Family<AccountLabels, Gauge>,
+    root_keys: Family<RootKeyLabels, Gauge>,
+    caches: Arc<OnceLock<Caches>>,
+    /// Two who ask at a time must not empty each other's gauges.
+    counting: Arc<Mutex<()>>,
+}
+
+/// What was counted.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Counts {
+    leases: BTreeMap<LeaseLabels, i64>,
+    overdue: i64,
+    longest_overdue: i64,
+    ready: i64,
+    not_ready: i64,
+    root_keys: BTreeMap<RootKeyLabels, i64>,
+}
+
+impl Inventory {
+    /// Gauges that this registry shows.
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let all = Self {
+            leases: Family::default(),
+            overdue: Gauge::default(),
+            longest_overdue: Gauge::default(),
+            accounts: Family::default(),
+            root_keys: Family::default(),
+            caches: Arc::default(),
+            counting: Arc::default(),
+        };
+        registry.register(
+            "leases",
+            "Requests by role and phase; the role is empty where there is none of that name",
+            all.leases.clone(),
+        );
+        registry.register(
+            "leases_overdue",
+            "Leases whose end has come and that AWS still holds something of",
+            all.overdue.clone(),
+        );
+        registry.register(
+            "lease_overdue_seconds",
+            "How long the longest of the overdue leases is overdue, in seconds",
+            all.longest_overdue.clone(),
+        );
+        registry.register(
+            "accounts",
+            "AwsAccounts, by whether the operator is signed in to them",
+            all.accounts.clone(),
+        );
+        registry.register(
+            "root_key_rotated_timestamp_seconds",
+            "When the operator's own key in an account was made, in seconds since 1970",
+            all.root_keys.clone(),
+        );
+        all
+    }
+
+    /// From now on these are counted.
+    pub fn count_from(&self, caches: Caches) {
+        // Set once, when the watches are made.
+        let _ = self.caches.set(caches);
+    }
+
+    /// Counts anew, and holds the numbers still while `read` reads them.
+    pub(super) fn fresh<T>(&self, now: Timestamp, read: impl FnOnce() -> T) -> T {
+        let _alone = self.counting.lock();
+        if let Some(caches) = self.caches.get() {
+            let accounts = caches.accounts.state();
+            let roles = caches.roles.state().iter().map(|r| r.name_any()).collect();
+            let requests = caches.requests.state();
+            let accounts = accounts.iter().map(AsRef::as_ref);
+            let requests = requests.iter().map(AsRef::as_ref);
+            self.show(Counts::of(accounts, &roles, requests, now));
+        }
+        read()
+    }
+
+    fn show(&self, counts: Counts) {
+        self.leases.clear();
+        for (labels, n) in counts.leases {
+            self.leases.get_or_create(&labels).set(n);
+        }
+        self.overdue.set(counts.overdue);
+        self.longest_overdue.set(counts.longest_overdue);
+        for (ready, n) in [("true", counts.ready), ("false", counts.not_ready)] {
+            self.accounts.get_or_create(&AccountLabels { ready }).set(n);
+        }
+        self.root_keys.clear();
+        for (labels, made) in counts.root_keys {
+            self.root_keys.get_or_create(&labels).set(made);
+        }
+    }
+}
+
+#[cfg(test)]
+impl Inventory {
+    /// Every gauge with a value, for tests of what is documented.
+    pub(super) fn show_one_of_each(&self) {
+        let labels = LeaseLabels {
+            role: String::new(),
+            phase: "Ready",
+        };
+        let account = "123456789012".to_owned();
+        self.show(Counts {
+            leases: BTreeMap::from([(labels, 1)]),
+            root_keys: BTreeMap::from([(RootKeyLabels { account }, 1)]),
+            ..Counts::default()
+        });
+    }
+}
+
+impl Counts {
+    fn of<'a>(
+        accounts: impl Iterator<Item = &'a AwsAccount>,
+        roles: &BTreeSet<String>,
+        requests: impl Iterator<Item = &'a AwsCredentialRequest>,
+        now: Timestamp,
+    ) -> Self {
+        let mut counts = Self::default();
+        for account in accounts {
+            let status = account.status.clone().unwrap_or_default();
+            let ready = |c: &crate::api::Condition| c.type_ == "Ready" && c.status == "True";
+            match status.conditions.iter().any(ready) {
+                true => counts.ready += 1,
+                false => counts.not_ready += 1,
+            }
+            if let (Some(account), Some(key)) = (status.account_id, status.root_key) {
+                let made = key.rotated_at.0.as_second();
+                counts.root_keys.insert(RootKeyLabels { account }, made);
+            }
+        }
+        for request in requests {
+            let role = &request.spec.role_ref.name;
+            let labels = LeaseLabels {
+                role: roles.get(role).cloned().unwrap_or_default(),
+                phase: phase(request),
+            };
+            *counts.leases.entry(labels).or_default() += 1;
+            if let Some(end) = due(request).filter(|end| *end < now) {
+                let late = now.as_second() - end.as_second();
+                counts.overdue += 1;
+                counts.longest_overdue = counts.longest_overdue.max(late);
+            }
+        }
+        counts
+    }
+}
+
+fn phase(request: &AwsCredentialRequest) -> &'static str {
+    match request.status.as_ref().and_then(|s| s.phase) {
+        // One that nobody has looked at yet waits like any other.
+        None | Some(Phase::Pending) => "Pending",
+        Some(Phase::Issuing) => "Issuing",
+        Some(Phase::Ready) => "Ready",
+        Some(Phase::Rotating) => "Rotating",
+        Some(Phase::Revoking) => "Revoking",
+        Some(Phase::Expired) => "Expired",
+        Some(Phase::Revoked) => "Revoked",
+        Some(Phase::Failed) => "Failed",
+    }
+}
+
+/// When AWS is to hold nothing of this request any more; `None` while it holds
+/// nothing, and where no end is known.
+pub fn due(request: &AwsCredentialRequest) -> Option<Timestamp> {
+    if !has_finalizer(request) {
+        return None;
+    }
+    let deleted = request.metadata.deletion_timestamp.as_ref().map(|t| t.0);
+    let lease = request.status.as_ref().and_then(|s| s.lease.as_ref());
+    let expires = lease.map(|l| l.expires_at.0);
+    [deleted, expires].into_iter().flatten().min()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn request(role: &str, phase: Option<&str>, expires: Option<&str>) -> AwsCredentialRequest {
+        let lease = expires.map(|expires_at| {
+            json!({"id": "x", "issuedAt": "2026-11-23T00:00:00Z", "expiresAt": expires_at,
+                "maxExpiresAt": expires_at, "duration": "1h", "renewable": true, "renewals": 0})
+        });
+        serde_json::from_value(json!({
+            "apiVersion": "keylease.dev/v1alpha1", "kind": "AwsCredentialRequest",
+            "metadata": {"name": "r", "namespace": "n", "finalizers": ["keylease.dev/revoke"]},
+            "spec": {"roleRef": {"name": role}},
+            "status": {"phase": phase, "lease": lease},
+        }))
+        .unwrap()
+    }
+
+    fn at(time: &str) -> Timestamp {
+        time.parse().unwrap()
+    }
+
+    fn counts(requests: &[AwsCredentialRequest]) -> Counts {
+        let roles = BTreeSet::from(["known".to_owned()]);
+        let now = at("2026-11-23T02:00:00Z");
+        Counts::of(std::iter::empty(), &roles, requests.iter(), now)
+    }
+
+    #[test]
+    fn leases_are_counted_by_role_and_phase() {
+        let all = [
+            request("known", Some("Ready"), None),
+            request("known", Some("Ready"), None),
+            request("known", None, None),
+        ];
+        let counted: Vec<_> = counts(&all).leases.into_iter().collect();
+        let labels = |phase| LeaseLabels {
+            role: "known".to_owned(),
+            phase,
+        };
+        assert_eq!(counted, [(labels("Pending"), 1), (labels("Ready"), 2)]);
+    }
+
+    #[test]
+    fn a_role_that_does_not_exist_makes_no_label() {
+        let all: Vec<_> = (0..100)
+            .map(|n| request(&format!("invented-{n}"), Some("Failed"), None))
+            .collect();
+        assert_eq!(counts(&all).leases.len(), 1);
+    }
+
+    #[test]
+    fn a_lease_is_overdue_when_its_end_has_come_and_aws_still_holds_it() {
+        let late = request("known", Some("Revoking"), Some("2026-11-23T01:50:00Z"));
+        let mut removed = late.clone();
+        removed.metadata.finalizers = None;
+        let alive = request("known", Some("Ready"), Some("2026-11-23T03:00:00Z"));
+        let seen = counts(&[late, removed, alive]);
+        assert_eq!((seen.overdue, seen.longest_overdue), (1, 600));
+    }
+
+    #[test]
+    fn a_deleted_request_is_due_at_once() {
+        let mut deleted = request("known", Some("Ready"), Some("2026-11-23T03:00:00Z"));
+        let time = at("2026-11-23T01:59:00Z");
+        deleted.metadata.deletion_timestamp =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(time));
+        assert_eq!(due(&deleted), Some(time));
+    }
+}

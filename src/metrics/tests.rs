@@ -1,0 +1,84 @@
+//! Documentation, alerts and dashboard name what there is.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+const PAGE: &str = include_str!("../../docs/operations.md");
+const ALERTS: &str = include_str!("../../charts/keylease/files/alerts.yaml");
+const DASHBOARD: &str = include_str!("../../charts/keylease/files/dashboard.json");
+
+/// Names of series, without what Prometheus appends for histograms.
+fn names(text: &str) -> BTreeSet<String> {
+    let word = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+    let named = text
+        .split(word)
+        .filter(|w| w.starts_with("keylease_") && *w != "keylease_");
+    named
+        .map(|w| w.strip_suffix("_bucket").unwrap_or(w).to_owned())
+        .collect()
+}
+
+/// The names in the table of the documentation.
+fn documented() -> BTreeSet<String> {
+    let rows = PAGE.lines().filter(|l| l.starts_with("| `keylease_"));
+    rows.flat_map(|row| names(row.split('|').nth(1).unwrap()))
+        .collect()
+}
+
+/// The names that `/metrics` shows once everything has happened.
+fn shown() -> BTreeSet<String> {
+    let metrics = Metrics::default();
+    metrics.call("iam", "CreateUser", "ok");
+    metrics.reconcile("request", "ok");
+    metrics.transition("Issued");
+    metrics.allowed("123456789012", Service::Iam, 5.0);
+    metrics.calls_waiting("123456789012", Service::Iam, Class::Issue, 0);
+    metrics.requests_waiting("123456789012", Service::Iam, Class::Issue, 0);
+    metrics.waited(Service::Iam, Class::Issue, Duration::ZERO);
+    metrics.sweep.ended("Swept", Duration::ZERO);
+    metrics.sweep.suspected("key_lost");
+    metrics.inventory.show_one_of_each();
+    let text = metrics.render();
+    let types = text.lines().filter_map(|l| l.strip_prefix("# TYPE "));
+    types
+        .map(|line| match line.split_once(' ') {
+            Some((name, "counter")) => format!("{name}_total"),
+            Some((name, _)) => name.to_owned(),
+            None => line.to_owned(),
+        })
+        .collect()
+}
+
+#[test]
+fn the_documentation_lists_every_metric_and_no_other() {
+    assert_eq!(documented(), shown());
+}
+
+#[test]
+fn alerts_and_dashboard_ask_for_what_there_is() {
+    let known = documented();
+    for (what, text) in [("alerts", ALERTS), ("dashboard", DASHBOARD)] {
+        let unknown: Vec<_> = names(text).difference(&known).cloned().collect();
+        assert!(unknown.is_empty(), "{what}: {unknown:?}");
+    }
+    let unseen: Vec<_> = known.difference(&names(DASHBOARD)).cloned().collect();
+    let in_alerts = names(ALERTS);
+    let unseen: Vec<_> = unseen.iter().filter(|n| !in_alerts.contains(*n)).collect();
+    let seldom = ["keylease_leases_overdue", "keylease_sweep_duration_seconds"];
+    assert_eq!(unseen, seldom);
+}
+
+#[test]
+fn every_alert_has_a_runbook() {
+    let alerts: Vec<_> = ALERTS
+        .lines()
+        .filter_map(|l| l.trim().strip_prefix("- alert: "))
+        .collect();
+    assert!(!alerts.is_empty());
+    for alert in alerts {
+        assert!(PAGE.contains(&format!("\n### {alert}\n")), "{alert}");
+        let link = format!("#{}\n", alert.to_lowercase());
+        assert!(ALERTS.contains(&link), "{alert} has no link");
+    }
+}

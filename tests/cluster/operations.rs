@@ -1,0 +1,122 @@
+//! What whoever runs the operator relies on: the audit trail, the log level, the
+//! numbers.
+
+use anyhow::{Context, Result};
+use keylease_testbed::http;
+use serde_json::{Value, json};
+
+use crate::harness::{Bed, Scene, Settings, Story};
+
+/// The records of the audit trail about a request, oldest first.
+fn records(log: &str, request: &str) -> Vec<Value> {
+    let lines = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    lines
+        .filter(|r: &Value| r["target"] == "keylease::audit" && r["request"] == request)
+        .collect()
+}
+
+/// However quiet the log is, each act on a credential is on record: which key,
+/// until when, asked for with what; and never the secret key.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_act_on_a_credential_is_on_record() -> Story {
+    let settings = Settings {
+        env: &[("KEYLEASE_LOG", "error"), ("KEYLEASE_LOG_FORMAT", "json")],
+        ..Settings::default()
+    };
+    let scene = Scene::on(Bed::start(settings).await?, "audit").await?;
+    scene.role(json!({})).await?;
+    scene.request("app", json!({})).await?;
+    let ready = scene.ready("app").await?;
+    let secret = scene.secret("app").await?.context("no Secret")?;
+    scene.delete("app").await?;
+    scene.gone("app").await?;
+    scene.request("short", json!({"ttl": "2s"})).await?;
+    scene.expired("short").await?;
+
+    let log = scene.bed.operator.lock().await.log_text();
+    let told = records(&log, "app");
+    let said = |field: &str| -> Vec<_> { told.iter().map(|r| r[field].clone()).collect() };
+    assert_eq!(said("act"), ["issue", "revoke"], "{log}");
+    assert_eq!(said("reason"), ["Issued", "Deleted"]);
+    let key = secret["AWS_ACCESS_KEY_ID"].as_str();
+    assert_eq!(said("access_key_id"), [key, key]);
+    let uid = ready.metadata.uid.context("no uid")?;
+    assert_eq!(said("uid"), [uid.as_str(), &uid]);
+    assert!(told.iter().all(|r| r["asked_at"].is_string()), "{told:?}");
+    let ended = records(&log, "short");
+    let reasons: Vec<_> = ended.iter().map(|r| &r["reason"]).collect();
+    assert_eq!(reasons, ["Issued", "Expired"]);
+    assert!(!log.contains(&secret["AWS_SECRET_ACCESS_KEY"]));
+    Ok(())
+}
+
+/// The level is changed without a restart, and what makes no sense changes
+/// nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_level_is_changed_at_run_time() -> Story {
+    let settings = Settings {
+        env: &[("KEYLEASE_LOG", "error")],
+        ..Settings::default()
+    };
+    let scene = Scene::on(Bed::start(settings).await?, "loud").await?;
+    let operator = scene.bed.operator.lock().await;
+    let addr = operator.http_addr().to_owned();
+    drop(operator);
+    let level = || async { Ok::<_, anyhow::Error>(http::get(&addr, "/log-level").await?.body) };
+    assert_eq!(level().await?, "error");
+    let refused = http::put(&addr, "/log-level", "keylease=shouting").await?;
+    assert_eq!(refused.status, 400);
+    assert!(refused.body.contains("no log filter"), "{}", refused.body);
+    assert_eq!(level().await?, "error");
+
+    let changed = http::put(&addr, "/log-level", "keylease=debug").await?;
+    assert_eq!(changed.status, 204);
+    assert_eq!(level().await?, "keylease=debug");
+    scene.role(json!({})).await?;
+    scene.request("app", json!({})).await?;
+    scene.ready("app").await?;
+    let log = scene.bed.operator.lock().await.log_text();
+    assert!(log.contains("Kubernetes call"), "{log}");
+    Ok(())
+}
+
+/// Leases by role and phase, and how long their ends took; a role that does not
+/// exist is no label.
+#[tokio::test(flavor = "multi_thread")]
+async fn leases_are_counted_by_role_and_phase() -> Story {
+    let scene = Scene::on(Bed::start(Settings::default()).await?, "counted").await?;
+    scene.role(json!({})).await?;
+    scene.request("app", json!({})).await?;
+    let none = json!({"roleRef": {"name": "invented"}});
+    scene.request("lost", none).await?;
+    scene.ready("app").await?;
+    scene.refused("lost", "RoleNotFound").await?;
+    let metrics = || async {
+        let operator = scene.bed.operator.lock().await;
+        operator.metrics().await
+    };
+    expect(
+        &metrics().await?,
+        "keylease_leases{role=\"counted\",phase=\"Ready\"} 1",
+    )?;
+    expect(
+        &metrics().await?,
+        "keylease_leases{role=\"\",phase=\"Pending\"} 1",
+    )?;
+    expect(&metrics().await?, "keylease_accounts{ready=\"true\"} 1")?;
+    expect(&metrics().await?, "keylease_leases_overdue 0")?;
+    scene.delete("app").await?;
+    scene.gone("app").await?;
+    expect(
+        &metrics().await?,
+        "keylease_revoke_duration_seconds_count 1",
+    )?;
+    Ok(())
+}
+
+fn expect(metrics: &str, line: &str) -> Result<()> {
+    anyhow::ensure!(metrics.lines().any(|l| l == line), "no {line}:\n{metrics}");
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! Install: a namespace that admits only restricted pods, the operator's key,
+//! the chart.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use crate::bed::{Bed, OPERATOR, SYSTEM};
+
+/// The operator's namespace does not admit a pod that asks for more than the
+/// standard "restricted" allows.
+pub async fn with_the_chart(bed: &Bed) -> Result<()> {
+    let namespace = json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": SYSTEM,
+            "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+        },
+    });
+    let key = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "aws-root", "namespace": SYSTEM},
+        "stringData": {
+            "AWS_ACCESS_KEY_ID": bed.aws.operator.id,
+            "AWS_SECRET_ACCESS_KEY": bed.aws.operator.secret,
+        },
+    });
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": [namespace, key]});
+    bed.cluster.apply(&list.to_string()).await?;
+    chart(bed).await?;
+
+    let pods = bed
+        .cluster
+        .get(&["pods", "-n", SYSTEM, "-l", OPERATOR])
+        .await?;
+    let pods = pods["items"].as_array().context("no list")?;
+    ensure!(pods.len() == 2, "{} pods", pods.len());
+    for pod in pods {
+        let status = &pod["status"]["containerStatuses"][0];
+        ensure!(
+            status["ready"] == true && status["restartCount"] == 0,
+            "{status}"
+        );
+    }
+    Ok(())
+}
+
+/// `helm install`; it returns when both replicas are ready.
+pub async fn chart(bed: &Bed) -> Result<()> {
+    let endpoint = json!([{"name": "AWS_ENDPOINT_URL", "value": bed.aws.endpoint()}]);
+    let env = format!("extraEnv={endpoint}");
+    let install = [
+        "install",
+        "keylease",
+        "charts/keylease",
+        "--namespace",
+        SYSTEM,
+    ];
+    let values = ["--values", "tests/e2e/values.yaml", "--set-json", &env];
+    let patience = ["--wait", "--timeout", "3m"];
+    bed.cluster
+        .helm(&[&install[..], &values, &patience].concat())
+        .await?;
+    Ok(())
+}
