@@ -6,6 +6,7 @@ mod doubts;
 mod leases;
 mod operator;
 mod outages;
+mod simulation;
 mod static_users;
 mod stories;
 mod throttling;
