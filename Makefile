@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo walkthrough test check bench tools crds reference build release install-plugin clean
+.PHONY: help demo walkthrough test check simulate chaos bench tools crds reference build release install-plugin clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -22,6 +22,12 @@ check: ## Format, lints, generated files
 bench: release tools ## Measure the time from apply to Secret, and what a slow AWS does to it
 	$(CARGO) bench -q --bench apply_to_secret
 	$(CARGO) bench -q --bench pacing
+
+simulate: ## Play SCHEDULES random schedules from SEED, in virtual time
+	SCHEDULES=$(SCHEDULES) SEED=$(SEED) $(CARGO) test -q --release --workspace --lib simulation::as_many -- --ignored --nocapture
+
+chaos: tools ## Kill the release binary for MINUTES, drawn from SEED, on a bad day of AWS
+	CHAOS_MINUTES=$(or $(MINUTES),5) CHAOS_SEED=$(SEED) $(CARGO) test -q --release --workspace --test chaos -- --nocapture
 
 tools: ## Build the control plane and install the AWS stand-in (first time 8-12 minutes)
 	@tools/controlplane/build.sh
