@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo walkthrough test check simulate chaos bench tools crds reference build release install-plugin clean
+.PHONY: help demo walkthrough test check crashes simulate chaos bench tools crds reference build release install-plugin clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ check: ## Format, lints, generated files
 bench: release tools ## Measure the time from apply to Secret, and what a slow AWS does to it
 	$(CARGO) bench -q --bench apply_to_secret
 	$(CARGO) bench -q --bench pacing
+
+crashes: ## Play the long lists of crash points and outages too (minutes)
+	$(CARGO) test -q --release --workspace --lib plan:: -- --ignored --nocapture --skip simulation
 
 simulate: ## Play SCHEDULES random schedules from SEED, in virtual time
 	SCHEDULES=$(SCHEDULES) SEED=$(SEED) $(CARGO) test -q --release --workspace --lib simulation::as_many -- --ignored --nocapture

@@ -10,6 +10,7 @@ mod bad_input;
 
 #[path = "../common_rules/mod.rs"]
 mod common_rules;
+mod drain;
 mod faults;
 mod foreign_secrets;
 mod harness;
