@@ -3,6 +3,7 @@
 
 mod crashes;
 mod doubts;
+mod hostile;
 mod leases;
 mod operator;
 mod outages;

@@ -58,6 +58,8 @@ pub(super) struct World {
     pub user: Option<User>,
     /// AWS cannot serve.
     pub down: bool,
+    /// The account has as many users as it can have.
+    pub full: bool,
     /// How long a new key takes to be accepted.
     pub key_delay: SignedDuration,
     /// Reads that IAM answers do not show what is younger.
@@ -97,6 +99,7 @@ impl World {
             secret: None,
             user: None,
             down: false,
+            full: false,
             key_delay: SignedDuration::ZERO,
             read_lag: SignedDuration::ZERO,
             stale: false,
@@ -379,6 +382,7 @@ impl World {
         }
         let now = self.now;
         match effect {
+            Effect::CreateUser if self.full => return Err(FaultClass::QuotaExceeded),
             Effect::CreateUser => {
                 self.user_made_at = now;
                 self.user = Some(User {
