@@ -28,7 +28,11 @@ fn each_scenario_has_a_test_that_exists() {
             let text = std::fs::read_to_string(&path);
             let text = text.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
             let found = text.contains(&format!("fn {name}("));
-            assert!(found, "scenario {scenario}: no test {name} in {}", path.display());
+            assert!(
+                found,
+                "scenario {scenario}: no test {name} in {}",
+                path.display()
+            );
         }
     }
 }

@@ -52,7 +52,7 @@ fn kills_delivered(sim: &Sim, view: &View, id: &str) -> Option<String> {
         && request.uid_str() == view.request.uid_str()
         && secret.owner == request.uid_str()
         && sim.now < lease.expires_at.0
-        && !revoked.is_some_and(|t| lease.issued_at.0 < t)
+        && revoked.is_none_or(|t| lease.issued_at.0 >= t)
         && sim.cluster.role.since()? + IN_FLIGHT < sim.now;
     (runs && holds && credential.access_key_id == id)
         .then(|| format!("{id} is deleted while its lease runs"))
