@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo walkthrough test e2e e2e-kind node-tools check bench tools crds reference build release image chart install-plugin clean
+.PHONY: help demo walkthrough test e2e e2e-kind node-tools check crashes simulate chaos bench tools crds reference build release image chart install-plugin clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,6 +28,16 @@ check: ## Format, lints, generated files
 bench: release tools ## Measure the time from apply to Secret, and what a slow AWS does to it
 	$(CARGO) bench -q --bench apply_to_secret
 	$(CARGO) bench -q --bench pacing
+	$(CARGO) bench -q --bench scale
+
+crashes: ## Play the long lists of crash points and outages too (minutes)
+	$(CARGO) test -q --release --workspace --lib plan:: -- --ignored --nocapture --skip simulation
+
+simulate: ## Play SCHEDULES random schedules from SEED, in virtual time
+	SCHEDULES=$(SCHEDULES) SEED=$(SEED) $(CARGO) test -q --release --workspace --lib simulation::as_many -- --ignored --nocapture
+
+chaos: tools ## Kill the release binary for MINUTES, drawn from SEED, on a bad day of AWS
+	CHAOS_MINUTES=$(or $(MINUTES),5) CHAOS_SEED=$(SEED) $(CARGO) test -q --release --workspace --test chaos -- --nocapture
 
 tools: ## Build the control plane and install the AWS stand-in (first time 8-12 minutes)
 	@tools/controlplane/build.sh

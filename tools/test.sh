@@ -10,7 +10,8 @@ step() { printf '\n== %s\n' "$1"; }
 step "building"
 cargo test --workspace --no-run
 step "decisions and crash points (no network)"
-cargo test --workspace --lib --bins
+# With what they print: how many crash points and schedules were played.
+cargo test --workspace --lib --bins -- --nocapture
 step "rules of the custom resources (no cluster)"
 cargo test --workspace --test rules
 step "the test bed itself"
@@ -19,5 +20,7 @@ step "the kubectl plugin"
 cargo test --workspace --test plugin
 step "the operator against a real API server"
 cargo test --workspace --test cluster
+step "the operator under kill -9, on a bad day of AWS"
+cargo test --workspace --test chaos -- --nocapture
 step "what people do with Vault, done with Keylease"
 tools/walkthrough.sh

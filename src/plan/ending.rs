@@ -54,7 +54,7 @@ pub(super) fn next(view: &View, ending: Ending, now: Timestamp) -> Step {
         return match view.work.user {
             UserFact::Unknown => inspect(view, now),
             UserFact::Taken => Step::Do(Effect::InspectUser),
-            UserFact::Ours => Step::Do(Effect::TakeInventory),
+            UserFact::Ours => take_inventory(view, now),
             UserFact::Foreign | UserFact::Gone => finish(view, ending, now),
         };
     };
@@ -106,6 +106,22 @@ fn inspect(view: &View, now: Timestamp) -> Step {
         Step::Wait(settled)
     } else {
         Step::Do(Effect::InspectUser)
+    }
+}
+
+/// A user that was made a moment ago, with a key whose making had no answer, is
+/// looked at when IAM's readers have settled: to one that lags there is neither
+/// key nor user, and both would be left behind.
+fn take_inventory(view: &View, now: Timestamp) -> Step {
+    let since = match view.work.keys {
+        KeysFact::Uncertain(since) => since,
+        KeysFact::Unlisted | KeysFact::Known(_) => return Step::Do(Effect::TakeInventory),
+    };
+    let settled = since.checked_add(SETTLE).unwrap_or(now);
+    if now < settled {
+        Step::Wait(settled)
+    } else {
+        Step::Do(Effect::TakeInventory)
     }
 }
 

@@ -182,9 +182,9 @@ fn renew(view: &View, lease: &Lease, now: Timestamp) -> Option<Step> {
     if view.intent().is_none() {
         return Some(Step::Do(status::renewal_refused(view, asked, now)));
     }
-    if let (Some((_, term)), Some(served)) = (&facts.key, facts.renewed_for)
-        && served == asked
-    {
+    // One that was edited is restored first: a new end on it would not stick.
+    let (_, term) = facts.key.as_ref()?;
+    if facts.renewed_for == Some(asked) {
         return Some(Step::Do(status::renewed(view, term, asked, now)));
     }
     let current = lease.expires_at.0.duration_since(lease.issued_at.0);

@@ -267,7 +267,6 @@ impl View {
     }
 
     fn record_owner(&mut self, owner: Owner) {
-        let settled = self.live().is_some() && !self.rotating();
         let work = &mut self.work;
         match (&owner, work.user) {
             // CreateUser says that it exists, GetUser that it does not: IAM's
@@ -288,12 +287,9 @@ impl View {
                     ));
                 }
                 work.user = UserFact::Ours;
-                work.keys = if settled {
-                    // The last key was made long ago.
-                    KeysFact::Unlisted
-                } else {
-                    KeysFact::Uncertain(work.started)
-                };
+                // A former process may have made a key a moment ago, also for
+                // a live lease: that had lost its Secret.
+                work.keys = KeysFact::Uncertain(work.started);
             }
             (Owner::Foreign(why), _) => {
                 work.user = UserFact::Foreign;

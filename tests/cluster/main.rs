@@ -12,6 +12,7 @@ mod chart;
 
 #[path = "../common_rules/mod.rs"]
 mod common_rules;
+mod drain;
 mod faults;
 mod foreign_secrets;
 mod harness;

@@ -7,3 +7,4 @@
 mod common_rules;
 mod crds;
 mod evaluated;
+mod reliability;

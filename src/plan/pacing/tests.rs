@@ -316,3 +316,39 @@ fn work_is_begun_by_the_budget() {
     assert_eq!(slots(f64::INFINITY), 128);
     assert_eq!(slots(f64::NAN), 4);
 }
+
+/// Five thousand leases ended while IAM was away; it comes back at ten calls a
+/// second, and new requests wait.
+#[test]
+fn what_ended_in_an_outage_is_revoked_before_anything_is_issued() {
+    let mut sim = Sim::new(10.0, 10.0, 20);
+    sim.ask("issue", Class::Issue, "new", 500);
+    sim.ask("revoke", Class::Revoke, "old", 5000);
+    sim.run(seconds(2000));
+    let revoked = sim.when_done("revoke");
+    assert_eq!(revoked.len(), 5000);
+    let last = revoked[4999];
+    assert!(last < seconds(5000 * 3 / 9), "{last:?}");
+    let meanwhile = sim.when_done("issue").into_iter().filter(|at| *at < last);
+    assert!(meanwhile.count() <= 3, "what was on the wire at the start");
+}
+
+/// Scenario 16: hours of it, and neither a storm nor half-made users.
+#[test]
+fn one_call_a_second_serves_a_burst_of_ten_thousand_in_its_order() {
+    let mut sim = Sim::new(1.0, 1.0, 50);
+    sim.ask("issue", Class::Issue, "a", 10_000);
+    for hour in 1..=10 {
+        sim.run(seconds(hour * 3600));
+        let done = sim.when_done("issue").len() as u64;
+        let half_made = sim.taken - done * u64::from(CALLS);
+        assert!(
+            half_made <= 3 * u64::from(CALLS),
+            "{half_made} at hour {hour}"
+        );
+    }
+    assert_eq!(sim.when_done("issue").len(), 10_000);
+    // At so low a rate each look for more weighs more than at ten a second.
+    let throttled = sim.throttled as f64 / sim.sent as f64;
+    assert!(throttled < 0.06, "{throttled:.3} throttled");
+}

@@ -174,7 +174,6 @@ fn any_mishap_on_the_way_to_the_next_key_is_made_good() {
             // What died before it was written is seen by the next sweep.
             operator.doubt(&world);
             soon(&mut operator, &mut world);
-            println!("{mishap:?} at {at}: {:?}", world.applied);
             expect_one_key(&world);
         }
     }

@@ -3,9 +3,11 @@
 
 mod crashes;
 mod doubts;
+mod hostile;
 mod leases;
 mod operator;
 mod outages;
+mod simulation;
 mod static_users;
 mod stories;
 mod throttling;

@@ -10,7 +10,7 @@ use crate::api::AwsCredentialRequest;
 use crate::plan::admission::NamespaceView;
 use crate::plan::effect::{Fault, FaultClass, Outcome};
 use crate::plan::secret::SecretView;
-use crate::plan::view::{AccountView, HolderView, RoleView, Seen, Usage, View};
+use crate::plan::view::{AccountView, HolderView, RoleView, SecretHint, Seen, Usage, View};
 use crate::plan::work::{Doubt, Work};
 use crate::plan::{Look, Step, next};
 
@@ -54,6 +54,8 @@ pub(super) struct Operator {
     work: Option<Work>,
     effects: usize,
     mishaps: Vec<(usize, Mishap)>,
+    /// What the caches show where they lag behind: request and hint.
+    cached: Option<(AwsCredentialRequest, SecretHint)>,
     /// How often it died.
     pub deaths: u32,
 }
@@ -64,6 +66,7 @@ impl Operator {
             work: None,
             effects: 0,
             mishaps: Vec::new(),
+            cached: None,
             deaths: 0,
         }
     }
@@ -107,7 +110,19 @@ impl Operator {
             let Some(seen) = last_seen.clone() else {
                 return;
             };
-            match self.reconcile(world, seen) {
+            let fresh = (seen, world.hint());
+            if let (true, Some((seen, hint))) = (world.stale, self.cached.clone())
+                && (&seen, &hint) != (&fresh.0, &fresh.1)
+            {
+                // What it decides on old news is all right too; then the news
+                // is there.
+                self.reconcile(world, seen, hint);
+                self.cached = Some(fresh);
+                continue;
+            }
+            let (seen, hint) = fresh.clone();
+            self.cached = Some(fresh);
+            match self.reconcile(world, seen, hint) {
                 Some(until) if until <= end => world.now = world.now.max(until),
                 _ => return,
             }
@@ -123,6 +138,7 @@ impl Operator {
         &mut self,
         world: &mut World,
         seen: AwsCredentialRequest,
+        hint: SecretHint,
     ) -> Option<jiff::Timestamp> {
         let mut view = View {
             cluster: World::cluster(),
@@ -134,7 +150,7 @@ impl Operator {
             account: AccountView::Unknown,
             namespace: NamespaceView::Unread,
             secret: SecretView::Unread,
-            hint: world.hint(),
+            hint,
             role_hint: world.role_hint(),
             usage: Usage::default(),
             work: self.work.take().unwrap_or_else(|| Work::new(world.now)),

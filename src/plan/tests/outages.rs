@@ -1,7 +1,9 @@
 //! AWS is away for hours while a lease ends: the revocation never gives up,
 //! asks about once a minute, and goes on after any restart where it was.
 
-use jiff::SignedDuration;
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
 
 use super::leases::status;
 use super::operator::Operator;
@@ -62,4 +64,58 @@ fn a_deletion_in_an_outage_holds_the_request_until_aws_is_back() {
     let end = end + SignedDuration::from_mins(2);
     operator.run_until(&mut world, end);
     assert!(world.request.is_none() && world.user.is_none());
+}
+
+/// Many leases, each with its own pauses: what they ask of AWS in each minute.
+fn drain(leases: usize) {
+    let outage = SignedDuration::from_hours(HOURS);
+    let mut asked: BTreeMap<i64, usize> = BTreeMap::new();
+    let begin = world().now;
+    let end = begin + outage;
+    for n in 0..leases {
+        let mut world = world();
+        let request = world.request.as_mut().unwrap();
+        request.metadata.uid = Some(format!("uid-{n}"));
+        request.spec.ttl = Some("5m".into());
+        let mut operator = Operator::new();
+        let soon = begin + SignedDuration::from_mins(1);
+        operator.run_until(&mut world, soon);
+        world.down = true;
+        while world.now < end {
+            let before = world.aws_calls().len();
+            let minute = world.now.duration_since(begin).as_secs() / 60;
+            let next = (world.now + SignedDuration::from_mins(1)).min(end);
+            operator.run_until(&mut world, next);
+            world.now = world.now.max(next);
+            *asked.entry(minute).or_default() += world.aws_calls().len() - before;
+            // All processes are new ones at half time.
+            if minute == HOURS * 30 {
+                operator.restart();
+            }
+            world.applied.clear();
+        }
+        assert!(world.user.is_some(), "{n}");
+        world.down = false;
+        let end: Timestamp = world.now + SignedDuration::from_mins(2);
+        operator.run_until(&mut world, end);
+        assert!(world.user.is_none() && world.secret.is_none(), "{n}");
+        assert_eq!(status(&world).phase, Some(Phase::Expired), "{n}");
+    }
+    // Spread over the minute, each asks about once, also after the restart.
+    let late = asked.range(20..HOURS * 60 - 2);
+    let most = late.map(|(_, calls)| *calls).max().unwrap_or_default();
+    println!("{leases} leases in an outage of {HOURS} h: {most} calls in the busiest minute");
+    assert!(most <= leases * 2, "{most} calls in a minute");
+}
+
+/// Scenario 15, a part of it; what is done at full size is the next.
+#[test]
+fn leases_that_end_in_a_long_outage_ask_about_once_a_minute_and_drain() {
+    drain(100);
+}
+
+#[test]
+#[ignore = "minutes: make crashes"]
+fn five_thousand_leases_that_end_in_a_long_outage_drain() {
+    drain(5000);
 }

@@ -39,6 +39,16 @@ pub(super) struct User {
     pub on_it: BTreeSet<Attachment>,
 }
 
+impl User {
+    fn keys(&self) -> Vec<String> {
+        let keys = self.on_it.iter().filter_map(|a| match a {
+            Attachment::Key(id) => Some(id.clone()),
+            _ => None,
+        });
+        keys.collect()
+    }
+}
+
 /// Everything outside the operator.
 pub(super) struct World {
     pub now: Timestamp,
@@ -48,8 +58,14 @@ pub(super) struct World {
     pub user: Option<User>,
     /// AWS cannot serve.
     pub down: bool,
+    /// The account has as many users as it can have.
+    pub full: bool,
     /// How long a new key takes to be accepted.
     pub key_delay: SignedDuration,
+    /// Reads that IAM answers do not show what is younger.
+    pub read_lag: SignedDuration,
+    /// Caches show what was before the last write, then catch up.
+    pub stale: bool,
     pub account: AccountView,
     /// Every effect that was applied, by name.
     pub applied: Vec<String>,
@@ -57,6 +73,7 @@ pub(super) struct World {
     pub rolled: Vec<(String, String)>,
     keys_made: u32,
     key_made_at: Timestamp,
+    user_made_at: Timestamp,
     version: u64,
 }
 
@@ -82,12 +99,16 @@ impl World {
             secret: None,
             user: None,
             down: false,
+            full: false,
             key_delay: SignedDuration::ZERO,
+            read_lag: SignedDuration::ZERO,
+            stale: false,
             account,
             applied: Vec::new(),
             rolled: Vec::new(),
             keys_made: 0,
             key_made_at: now,
+            user_made_at: now,
             version: 1,
         }
     }
@@ -98,13 +119,18 @@ impl World {
 
     /// The ids of all keys in AWS.
     pub fn keys(&self) -> Vec<String> {
-        let on_it = self.user.iter().flat_map(|u| &u.on_it);
-        on_it
-            .filter_map(|a| match a {
-                Attachment::Key(id) => Some(id.clone()),
-                _ => None,
-            })
-            .collect()
+        self.user.as_ref().map(User::keys).unwrap_or_default()
+    }
+
+    /// The user as IAM's readers see it.
+    fn readable_user(&self) -> Option<User> {
+        let young = |made: Timestamp| self.now < made + self.read_lag;
+        let mut user = self.user.clone()?;
+        if young(self.key_made_at) {
+            let youngest = format!("AKIA{}", self.keys_made);
+            user.on_it.remove(&Attachment::Key(youngest));
+        }
+        (user.stays || !young(self.user_made_at)).then_some(user)
     }
 
     /// How many AWS calls of the applied ones were IAM's.
@@ -356,7 +382,9 @@ impl World {
         }
         let now = self.now;
         match effect {
+            Effect::CreateUser if self.full => return Err(FaultClass::QuotaExceeded),
             Effect::CreateUser => {
+                self.user_made_at = now;
                 self.user = Some(User {
                     ours: true,
                     ..User::default()
@@ -364,20 +392,21 @@ impl World {
                 return Ok(Outcome::Done);
             }
             Effect::InspectUser => {
-                return Ok(Outcome::User(match &self.user {
+                return Ok(Outcome::User(match self.readable_user() {
                     None => Owner::Nobody,
                     Some(user) if user.ours => Owner::Ours,
                     Some(_) => Owner::Foreign("its tags are not ours".into()),
                 }));
             }
             Effect::TakeInventory => {
-                let found = self
-                    .user
-                    .as_ref()
-                    .map(|u| u.on_it.iter().cloned().collect());
+                let found = self.readable_user();
+                let found = found.map(|u| u.on_it.into_iter().collect());
                 return Ok(Outcome::Inventory(found));
             }
-            Effect::ListKeys => return Ok(Outcome::Keys(self.keys())),
+            Effect::ListKeys => {
+                let found = self.readable_user().ok_or(FaultClass::NotFound)?;
+                return Ok(Outcome::Keys(found.keys()));
+            }
             Effect::ProveKey => {
                 let id = &view.work.held.as_ref().unwrap().id;
                 let known = self.keys().contains(id);

@@ -1,0 +1,197 @@
+//! An IAM with the habits of the real one: readers lag behind writers, a new
+//! key is accepted late, and the limit of two keys does not hold at once.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::plan::effect::{Attachment, Effect, FaultClass, Outcome, Owner};
+
+/// Keys younger than this do not count towards the limit of two, where it is
+/// not atomic.
+const LIMIT_BLIND: SignedDuration = SignedDuration::from_secs(1);
+
+/// An IAM user.
+#[derive(Clone, Debug)]
+pub(super) struct User {
+    /// Uid of the request that its tags name.
+    pub owner: String,
+    /// When it was made.
+    pub born: Timestamp,
+    /// What is on it, and since when.
+    pub on_it: BTreeMap<Attachment, Timestamp>,
+    /// What was on it, and when it went: readers may still see it.
+    gone: Vec<(Attachment, Timestamp)>,
+}
+
+/// Whom a call is about.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Target {
+    /// The user's name.
+    pub user: String,
+    /// Uid of the request that the call is made for.
+    pub uid: String,
+    /// The key in hand.
+    pub held: Option<String>,
+}
+
+/// The service.
+pub(super) struct Iam {
+    pub users: BTreeMap<String, User>,
+    /// Users that are gone, and when they went.
+    ghosts: BTreeMap<String, (User, Timestamp)>,
+    /// How far readers lag behind.
+    pub lag: SignedDuration,
+    /// How long a new key is not accepted.
+    pub key_delay: SignedDuration,
+    /// Whether several keys made within a second pass the limit.
+    pub loose_limit: bool,
+    keys_made: u32,
+}
+
+impl Iam {
+    pub fn new() -> Self {
+        Self {
+            users: BTreeMap::new(),
+            ghosts: BTreeMap::new(),
+            lag: SignedDuration::ZERO,
+            key_delay: SignedDuration::ZERO,
+            loose_limit: false,
+            keys_made: 0,
+        }
+    }
+
+    /// One call, applied.
+    pub fn apply(
+        &mut self,
+        effect: &Effect,
+        target: &Target,
+        now: Timestamp,
+    ) -> Result<Outcome, FaultClass> {
+        match effect {
+            Effect::CreateUser => self.create_user(target, now),
+            Effect::InspectUser => Ok(Outcome::User(match self.read(&target.user, now) {
+                None => Owner::Nobody,
+                Some(user) if user.owner == target.uid => Owner::Ours,
+                Some(_) => Owner::Foreign("its tags are not ours".into()),
+            })),
+            Effect::TakeInventory => {
+                let found = self.read(&target.user, now);
+                Ok(Outcome::Inventory(found.map(|u| self.listed(u, now))))
+            }
+            Effect::ListKeys => {
+                let user = self.read(&target.user, now).ok_or(FaultClass::NotFound)?;
+                let listed = self.listed(user, now);
+                Ok(Outcome::Keys(listed.iter().filter_map(key_id).collect()))
+            }
+            Effect::ProveKey => Ok(Outcome::Proof(self.accepts(target, now))),
+            Effect::DeleteUser => self.delete_user(target, now),
+            _ => self.change(effect, target, now),
+        }
+    }
+
+    fn create_user(&mut self, target: &Target, now: Timestamp) -> Result<Outcome, FaultClass> {
+        if self.users.contains_key(&target.user) {
+            return Err(FaultClass::AlreadyExists);
+        }
+        let user = User {
+            owner: target.uid.clone(),
+            born: now,
+            on_it: BTreeMap::new(),
+            gone: Vec::new(),
+        };
+        self.users.insert(target.user.clone(), user);
+        Ok(Outcome::Done)
+    }
+
+    fn delete_user(&mut self, target: &Target, now: Timestamp) -> Result<Outcome, FaultClass> {
+        let user = self.users.get(&target.user).ok_or(FaultClass::NotFound)?;
+        if !user.on_it.is_empty() {
+            return Err(FaultClass::DeleteConflict);
+        }
+        if let Some(user) = self.users.remove(&target.user) {
+            self.ghosts.insert(target.user.clone(), (user, now));
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn change(
+        &mut self,
+        effect: &Effect,
+        target: &Target,
+        now: Timestamp,
+    ) -> Result<Outcome, FaultClass> {
+        let id = self.key_id();
+        let loose = self.loose_limit;
+        let user = self.users.get_mut(&target.user);
+        let user = user.ok_or(FaultClass::NotFound)?;
+        match effect {
+            Effect::Grant(permission) => {
+                user.on_it.entry(permission.into()).or_insert(now);
+                Ok(Outcome::Done)
+            }
+            Effect::CreateKey => {
+                let counts = |(what, since): &(&Attachment, &Timestamp)| {
+                    key_id(what).is_some() && !(loose && now.duration_since(**since) < LIMIT_BLIND)
+                };
+                if user.on_it.iter().filter(counts).count() >= 2 {
+                    return Err(FaultClass::QuotaExceeded);
+                }
+                user.on_it.insert(Attachment::Key(id.clone()), now);
+                Ok(Outcome::KeyCreated(id))
+            }
+            Effect::Clear(attachment) => match user.on_it.remove(attachment) {
+                Some(_) => {
+                    user.gone.push((attachment.clone(), now));
+                    Ok(Outcome::Done)
+                }
+                None => Err(FaultClass::NotFound),
+            },
+            _ => Err(FaultClass::Refused),
+        }
+    }
+
+    fn accepts(&self, target: &Target, now: Timestamp) -> bool {
+        let held = target.held.clone().map(Attachment::Key);
+        let user = self.users.get(&target.user);
+        let since = held.and_then(|held| user?.on_it.get(&held));
+        since.is_some_and(|since| now.duration_since(*since) >= self.key_delay)
+    }
+
+    /// A user as readers see it: not one that is too young, and one that went
+    /// a moment ago.
+    fn read(&self, name: &str, now: Timestamp) -> Option<&User> {
+        let fresh = |since: Timestamp| now.duration_since(since) < self.lag;
+        match (self.users.get(name), self.ghosts.get(name)) {
+            (Some(user), _) if !fresh(user.born) => Some(user),
+            (_, Some((ghost, went))) if fresh(*went) => Some(ghost),
+            _ => None,
+        }
+    }
+
+    fn listed(&self, user: &User, now: Timestamp) -> Vec<Attachment> {
+        let fresh = |since: &Timestamp| now.duration_since(*since) < self.lag;
+        let there = user.on_it.iter().filter(|(_, since)| !fresh(since));
+        let gone = user.gone.iter().filter(|(_, went)| fresh(went));
+        let mut all: Vec<_> = there
+            .map(|(a, _)| a)
+            .chain(gone.map(|(a, _)| a))
+            .cloned()
+            .collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    fn key_id(&mut self) -> String {
+        self.keys_made += 1;
+        format!("AKIA{}", self.keys_made)
+    }
+}
+
+fn key_id(attachment: &Attachment) -> Option<String> {
+    match attachment {
+        Attachment::Key(id) => Some(id.clone()),
+        _ => None,
+    }
+}
