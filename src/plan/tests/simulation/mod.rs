@@ -34,7 +34,7 @@ use self::flaws::Flaw;
 use self::sim::Sim;
 
 /// Schedules of an ordinary test run.
-const SCHEDULES: u64 = 2_000;
+const SCHEDULES: u64 = 900;
 /// Lines of a trace that are shown.
 const LAST_LINES: usize = 120;
 /// Minutes after the healing at which the promises are first looked at: longer

@@ -223,11 +223,14 @@ impl Sim {
         }
     }
 
-    /// A new leader looks at everything.
+    /// A new leader looks at everything: at what its caches show now, and again
+    /// when they have caught up with what is true now.
     fn take_up(&mut self, who: Who) {
+        let lag = self.replicas[who.replica].lag;
         let names: Vec<_> = self.cluster.requests.keys().cloned().collect();
         for name in names {
-            self.after(SignedDuration::ZERO, Event::Wake(who, name, None));
+            self.after(SignedDuration::ZERO, Event::Wake(who, name.clone(), None));
+            self.after(lag, Event::Wake(who, name, None));
         }
     }
 
