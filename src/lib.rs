@@ -19,3 +19,4 @@ pub mod observe;
 pub mod plan;
 pub mod sweep;
 pub mod telemetry;
+mod text;

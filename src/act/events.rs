@@ -6,9 +6,7 @@ use kube::{Client, Resource};
 
 use super::KubeCalls;
 use crate::plan::effect::Announcement;
-
-/// Longest note that an event takes, in bytes (events.k8s.io/v1).
-const MAX_NOTE: usize = 1024;
+use crate::text::cut;
 
 /// Writes events.
 #[derive(Clone)]
@@ -59,12 +57,4 @@ impl Announcer {
             );
         }
     }
-}
-
-fn cut(text: &str) -> String {
-    let mut end = text.len().min(MAX_NOTE);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_owned()
 }

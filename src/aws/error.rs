@@ -6,6 +6,7 @@ use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
 
 use crate::leader::NotLeading;
 use crate::plan::effect::{Fault, FaultClass};
+use crate::text::cut;
 
 /// Classifies an SDK error. The message is the service's own sentence, or the
 /// innermost cause where no service answered.
@@ -19,7 +20,7 @@ where
         }
         return Fault {
             class: unanswered(&error),
-            message: innermost(&error),
+            message: cut(&innermost(&error)),
         };
     };
     let answer = service.err();
@@ -29,20 +30,22 @@ where
     Fault {
         class: class(code),
         message: match answer.message() {
-            Some(text) => format!("{code}: {text}"),
-            None => code.to_owned(),
+            Some(text) => cut(&format!("{code}: {text}")),
+            None => cut(code),
         },
     }
 }
 
 /// An answer that is not AWS's, or not as documented: a proxy's, a stand-in's.
-/// Its status is all that can be read of it.
+/// Its status is all that can be read of it. One of success, which cannot be
+/// read, and one of a gateway do not tell whether the call was applied.
 fn codeless(status: u16) -> Fault {
     Fault {
         class: match status {
             401 | 403 => FaultClass::AccessDenied,
             429 => FaultClass::Throttled,
-            _ => FaultClass::Unavailable,
+            400..500 => FaultClass::Unavailable,
+            _ => FaultClass::NoAnswer,
         },
         message: format!("HTTP status {status} without an error code of AWS"),
     }
@@ -83,12 +86,13 @@ fn class(code: &str) -> FaultClass {
         | "InvalidAccessKeyId"
         | "UnrecognizedClientException"
         | "AuthFailure" => FaultClass::BadCredentials,
+        // A fault within AWS: the call may have been applied before it.
         "InternalFailure"
+        | "InternalError"
         | "ServiceFailure"
         | "ServiceFailureException"
-        | "ServiceUnavailable"
-        | "InternalError"
-        | "EntityTemporarilyUnmodifiable"
+        | "ServiceUnavailable" => FaultClass::NoAnswer,
+        "EntityTemporarilyUnmodifiable"
         | "EntityTemporarilyUnmodifiableException"
         | "ConcurrentModification"
         | "ConcurrentModificationException"
@@ -131,7 +135,8 @@ mod tests {
             ("InvalidClientTokenId", FaultClass::BadCredentials),
             ("MalformedPolicyDocument", FaultClass::Refused),
             ("InvalidInput", FaultClass::Refused),
-            ("ServiceUnavailable", FaultClass::Unavailable),
+            ("ServiceFailure", FaultClass::NoAnswer),
+            ("ConcurrentModification", FaultClass::Unavailable),
         ] {
             assert_eq!(class(code), expected, "{code}");
         }
@@ -142,7 +147,9 @@ mod tests {
         for (status, expected) in [
             (403, FaultClass::AccessDenied),
             (429, FaultClass::Throttled),
-            (502, FaultClass::Unavailable),
+            (404, FaultClass::Unavailable),
+            (502, FaultClass::NoAnswer),
+            (200, FaultClass::NoAnswer),
         ] {
             assert_eq!(codeless(status).class, expected, "{status}");
         }

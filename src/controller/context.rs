@@ -80,6 +80,9 @@ pub enum Concerned {
     ByAccount(String),
     /// Those that wait for a place, in the account of this role.
     Waiting(String),
+    /// Those of a namespace that are refused: its labels changed, by which roles
+    /// may select it.
+    Relabelled(String),
     /// This one: its turn has come, or something is doubted.
     This(ObjectRef<AwsCredentialRequest>),
 }

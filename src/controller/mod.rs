@@ -7,6 +7,7 @@ mod context;
 mod desk;
 mod hold;
 mod ledger;
+mod relabelled;
 mod request;
 mod role;
 mod root_rotation;
@@ -287,6 +288,7 @@ async fn run_requests(
         let found = match whom {
             Concerned::This(who) => vec![who],
             Concerned::ByRole(role) => of_roles(&store, &[role], |_| true),
+            Concerned::Relabelled(namespace) => refused_in(&store, &namespace),
             Concerned::ByAccount(account) => {
                 of_roles(&store, &of_account(&roles, &account), |_| true)
             }
@@ -299,6 +301,8 @@ async fn run_requests(
         };
         futures::stream::iter(found)
     });
+    let relabelled = relabelled::tell(ctx.client.clone(), ctx.notices.clone());
+    let relabelled = tokio::spawn(relabelled);
     let outcomes = controller
         .with_config(controller::Config::default().concurrency(REQUEST_CONCURRENCY))
         .reconcile_on(concerned)
@@ -315,6 +319,7 @@ async fn run_requests(
     })
     .await;
     follow.abort();
+    relabelled.abort();
 }
 
 /// Names of the roles of an account.
@@ -332,6 +337,18 @@ fn of_roles(
 ) -> Vec<ObjectRef<AwsCredentialRequest>> {
     let all = requests.state().into_iter();
     all.filter(|request| roles.contains(&request.spec.role_ref.name) && wanted(request))
+        .map(|request| ObjectRef::from_obj(&*request))
+        .collect()
+}
+
+/// Requests of a namespace that its labels may have kept from being served.
+fn refused_in(
+    requests: &Store<AwsCredentialRequest>,
+    namespace: &str,
+) -> Vec<ObjectRef<AwsCredentialRequest>> {
+    let phase = |r: &AwsCredentialRequest| r.status.as_ref().and_then(|s| s.phase);
+    let all = requests.state().into_iter();
+    all.filter(|r| r.namespace_name() == namespace && phase(r) == Some(Phase::Failed))
         .map(|request| ObjectRef::from_obj(&*request))
         .collect()
 }

@@ -224,7 +224,7 @@ pub struct Fault {
 /// What a failure allows to conclude.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FaultClass {
-    /// No answer: it may have been applied or not.
+    /// No answer, or none that tells: it may have been applied or not.
     NoAnswer,
     /// The server is there and cannot serve now; not applied, or harmless to
     /// repeat.
