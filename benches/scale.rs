@@ -35,6 +35,8 @@ const SETTLED: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(60);
 /// Requests a second of the steady stream, and how many.
 const STREAM: (u32, usize) = (50, 500);
+/// Requests before that.
+const WARM_UP: usize = 300;
 /// Leases of the role that is revoked.
 const REVOKED: usize = 1000;
 /// Leases that end together.
@@ -152,6 +154,10 @@ async fn restart(bed: &mut Bed) -> Result<()> {
 /// A steady stream: from the create call to the watch that shows it Ready.
 async fn stream(bed: &Bed, requests: &Requests) -> Result<()> {
     let (rate, count) = STREAM;
+    // After a restart the operator finds out anew what AWS takes.
+    let warm: Vec<_> = (0..WARM_UP).map(|n| format!("warm-{n}")).collect();
+    requests.create(&warm, "reader", json!({})).await?;
+    requests.until(&warm, Phase::Ready).await?;
     let before = Usage::of(bed.operator.pid())?;
     let names: Vec<_> = (0..count).map(|n| format!("stream-{n}")).collect();
     let sent = requests.create_at(&names, "reader", rate).await?;

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::scope::{Scope, Watched};
-use super::watches::WATCH_TIMEOUT_SECONDS;
+use super::watches::watch_config;
 use crate::api::AwsCredentialRequest;
 use crate::plan::secret::MANAGED_BY;
 use crate::plan::secret_edits::key_in;
@@ -121,9 +121,8 @@ impl SecretIndex {
         api: Api<SecretMeta>,
     ) -> impl Stream<Item = ObjectRef<AwsCredentialRequest>> + use<> {
         let index = self.clone();
-        let config = watcher::Config::default()
-            .labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1))
-            .timeout(WATCH_TIMEOUT_SECONDS);
+        let ours = format!("{}={}", MANAGED_BY.0, MANAGED_BY.1);
+        let config = watch_config().labels(&ours);
         let mut listed = HashMap::new();
         watcher::watcher(api, config)
             .default_backoff()

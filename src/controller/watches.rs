@@ -18,11 +18,16 @@ use crate::plan::intent::has_finalizer;
 
 /// Length of a watch before it is renewed: below the idle limits of common
 /// load balancers.
-pub(super) const WATCH_TIMEOUT_SECONDS: u32 = 200;
+const WATCH_TIMEOUT_SECONDS: u32 = 200;
+
+/// Objects of one answer to a list. What is not kept of them is in memory until
+/// the next answer, so the largest answer is what a start costs.
+const PAGE: u32 = 100;
 
 /// How everything is watched.
 pub(super) fn watch_config() -> watcher::Config {
-    watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS)
+    let config = watcher::Config::default().timeout(WATCH_TIMEOUT_SECONDS);
+    config.page_size(PAGE)
 }
 
 /// A controller whose watch is written into a cache, and noted when that is
