@@ -112,7 +112,7 @@ impl View {
             }
             _ => None,
         };
-        let was = self.permissions_on_user();
+        let told = self.permissions_told();
         let was_live = self.live().is_some();
         if let Outcome::Request(request) = &outcome {
             self.request = request.clone();
@@ -132,7 +132,8 @@ impl View {
             }
             (Effect::FindUser(_), Outcome::Adoptee(found)) => work.adoptee = found,
             // A rotation begins on a user that rested since it was made: what
-            // is on it is what the intent said, and no key is unknown.
+            // is on it is what the status tells, and no key is unknown. The
+            // intent before also names what it took off again.
             (Effect::Begin(_), _) if rotation => {
                 *work = Work {
                     began: true,
@@ -142,7 +143,7 @@ impl View {
                     keys: KeysFact::Known(Vec::new()),
                     ..Work::new(now)
                 };
-                work.granted = was.into_iter().map(|p| (p, true)).collect();
+                work.granted = told.into_iter().map(|p| (p, true)).collect();
             }
             // A live user, and an intent that is put back or corrected: nothing
             // is known of the user but that it is there.

@@ -150,14 +150,20 @@ impl View {
 
     /// Everything that was put on the live user, by status and intent.
     pub fn permissions_on_user(&self) -> BTreeSet<Permission> {
-        let live = self.live();
-        let told = live.iter().flat_map(|(_, c)| &c.permissions);
-        let mut all: BTreeSet<_> = told.map(|p| Permission::from(p.as_str())).collect();
+        let mut all = self.permissions_told();
         if let Some(intent) = self.intent() {
             all.extend(intent.permissions);
             all.extend(intent.retired);
         }
         all
+    }
+
+    /// What the user of a live lease is known to have: it was told when the last
+    /// key was delivered.
+    pub fn permissions_told(&self) -> BTreeSet<Permission> {
+        let live = self.live();
+        let told = live.iter().flat_map(|(_, c)| &c.permissions);
+        told.map(|p| Permission::from(p.as_str())).collect()
     }
 
     /// Lease and credential of a request that was served and not ended.

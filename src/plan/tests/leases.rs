@@ -138,6 +138,32 @@ fn a_rotation_brings_the_user_to_what_the_role_says_today() {
     assert!(world.user.is_none() && world.request.is_none());
 }
 
+/// The intent of a rotation names what is to be taken off the user. By the next
+/// rotation it is off, and has to be put on again where the role wants it again.
+#[test]
+fn a_permission_that_comes_back_to_the_role_comes_back_to_the_user() {
+    let mut world = rotating_world();
+    let mut operator = Operator::new();
+    run(&mut operator, &mut world, 1);
+    let wide = role();
+    let mut narrowed = role();
+    narrowed.spec.iam_user.as_mut().unwrap().policy_arns =
+        vec!["arn:aws:iam::aws:policy/Other".into()];
+    for (generation, mut now) in [(2, narrowed), (3, wide)] {
+        now.metadata.generation = Some(generation);
+        let arns = now.spec.iam_user.clone().unwrap().policy_arns;
+        world.role = Some(Arc::new(now));
+        run(&mut operator, &mut world, 70);
+        let on_it = world.user.as_ref().unwrap().on_it.iter();
+        let policies: Vec<_> = on_it
+            .filter(|a| matches!(a, Attachment::ManagedPolicy(_)))
+            .cloned()
+            .collect();
+        let wanted: Vec<_> = arns.into_iter().map(Attachment::ManagedPolicy).collect();
+        assert_eq!(policies, wanted, "generation {generation}");
+    }
+}
+
 #[test]
 fn a_role_that_no_longer_allows_it_lets_the_lease_run_out() {
     let mut world = rotating_world();

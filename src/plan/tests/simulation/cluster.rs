@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::{AwsCredentialRequest, AwsRole};
 use crate::plan::effect::{Effect, FaultClass, Outcome};
+use crate::plan::intent::has_finalizer;
 use crate::plan::intent::{FINALIZER, INTENT_ANNOTATION};
 use crate::plan::leader::Record;
 use crate::plan::lease::Term;
@@ -96,6 +97,12 @@ impl Cluster {
 
     pub fn set_role(&mut self, role: Option<AwsRole>, now: Timestamp) {
         self.role.set(role.map(Arc::new), now);
+    }
+
+    /// Whether AWS holds something for any request, or is about to.
+    pub fn has_leases(&self) -> bool {
+        let mut all = self.requests.values().filter_map(|past| past.now());
+        all.any(|request| has_finalizer(request))
     }
 
     /// Stores a request under a new version; one that is being deleted and has

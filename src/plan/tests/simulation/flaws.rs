@@ -1,7 +1,5 @@
 //! Deliberate mistakes. A simulation that does not find them finds nothing.
 
-use jiff::{SignedDuration, Timestamp};
-
 use crate::plan::effect::{Effect, Fault, FaultClass, Outcome, Owner};
 use crate::plan::view::{Seen, View};
 use crate::plan::work::{KeysFact, UserFact};
@@ -19,8 +17,6 @@ pub(super) enum Flaw {
     LeadForEver,
     /// Take what the cache says of a request for the truth.
     BelieveCache,
-    /// Believe IAM's reads however young the last write is.
-    BelieveReaders,
     /// Deliver a key that AWS was not seen to accept.
     SkipProof,
     /// Adopt a user that a former process made as if nothing were on it.
@@ -28,22 +24,19 @@ pub(super) enum Flaw {
 }
 
 impl Flaw {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 6] = [
         Self::CreateAgain,
         Self::LetGo,
         Self::LeadForEver,
         Self::BelieveCache,
-        Self::BelieveReaders,
         Self::SkipProof,
         Self::ForgetKeys,
     ];
 
     /// Spoils a view before a reconciliation begins.
     pub fn spoil_start(self, view: &mut View) {
-        match self {
-            Self::BelieveCache => view.seen = Seen::Direct,
-            Self::BelieveReaders => view.work.started = long_ago(view.work.started),
-            _ => {}
+        if self == Self::BelieveCache {
+            view.seen = Seen::Direct;
         }
     }
 
@@ -63,12 +56,6 @@ impl Flaw {
                 work.held = None;
                 work.failure = None;
             }
-            (Self::BelieveReaders, ..) => {
-                work.started = long_ago(work.started);
-                if let KeysFact::Uncertain(since) = &mut work.keys {
-                    *since = long_ago(*since);
-                }
-            }
             (Self::SkipProof, Effect::CreateKey, None, _) => {
                 work.held.iter_mut().for_each(|held| held.proven = true);
             }
@@ -78,9 +65,4 @@ impl Flaw {
             _ => {}
         }
     }
-}
-
-fn long_ago(time: Timestamp) -> Timestamp {
-    time.checked_sub(SignedDuration::from_hours(1))
-        .unwrap_or(time)
 }

@@ -184,6 +184,11 @@ fn edit(sim: &mut Sim) {
 
 fn change_role(sim: &mut Sim) {
     let now = sim.now;
+    // Its finalizer holds a role that is being deleted until its last lease is
+    // gone: before that nobody can make another of its name.
+    if sim.cluster.role.now().is_none() && sim.cluster.has_leases() {
+        return;
+    }
     let role = match (sim.cluster.role.now(), sim.rng.u8(..4)) {
         (Some(_), 0) => None,
         (Some(old), 1) => {
