@@ -452,8 +452,12 @@ fn record_cleared(work: &mut Work, attachment: &Attachment, now: Timestamp) {
     work.cleared.insert(attachment.clone());
 }
 
+/// What was on the user went with it: another of its name has nothing.
 fn record_gone(work: &mut Work) {
     work.user = UserFact::Gone;
+    work.granted.clear();
+    work.cleared.clear();
+    work.inventory = None;
     work.held = None;
     work.keys = KeysFact::Known(Vec::new());
 }
