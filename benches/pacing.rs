@@ -55,13 +55,7 @@ async fn at_ten_a_second(requests: usize) -> Result<()> {
     println!(
         "{requests} requests at {ALLOWED} IAM calls a second, 20 ms a call, keys work after 2 s"
     );
-    let idle = one(&bed.client, "idle").await?;
-    create(&bed.client, requests).await?;
-    // In the middle of it.
-    let half = CALLS * requests / 2;
-    until(&bed, "half of it", |journal| applied(journal) >= half).await?;
-    let loaded = one(&bed.client, "loaded").await?;
-    until_ready(&bed, requests).await?;
+    let (idle, loaded) = burst(&bed, requests).await?;
 
     let mut journal = bed.aws.journal();
     journal.retain(|c| c.service == "iam");
@@ -86,12 +80,7 @@ async fn at_ten_a_second(requests: usize) -> Result<()> {
 async fn without_a_limit(requests: usize) -> Result<()> {
     let bed = Bed::start(config(None, Duration::ZERO), false).await?;
     println!("{requests} requests without a limit, 20 ms a call, keys work at once");
-    let idle = one(&bed.client, "idle").await?;
-    create(&bed.client, requests).await?;
-    let half = CALLS * requests / 2;
-    until(&bed, "half of it", |journal| applied(journal) >= half).await?;
-    let loaded = one(&bed.client, "loaded").await?;
-    until_ready(&bed, requests).await?;
+    let (idle, loaded) = burst(&bed, requests).await?;
     let mut journal = bed.aws.journal();
     journal.retain(|c| c.op == "CreateAccessKey");
     let at = |share: usize| journal.get(journal.len() * share / 100).map(|c| c.elapsed);
@@ -101,6 +90,18 @@ async fn without_a_limit(requests: usize) -> Result<()> {
     println!("  {issues:.0} keys a second");
     println!("  one request of another namespace: {idle:.2?} when idle, {loaded:.2?} in the burst");
     Ok(())
+}
+
+/// All requests at once. How long one of another namespace takes before it and
+/// in the middle of it.
+async fn burst(bed: &Bed, requests: usize) -> Result<(Duration, Duration)> {
+    let idle = one(&bed.client, "idle").await?;
+    create(&bed.client, requests).await?;
+    let half = CALLS * requests / 2;
+    until(bed, "half of it", |journal| applied(journal) >= half).await?;
+    let loaded = one(&bed.client, "loaded").await?;
+    until_ready(bed, requests).await?;
+    Ok((idle, loaded))
 }
 
 fn config(rate: Option<Rate>, key_delay: Duration) -> FakeConfig {

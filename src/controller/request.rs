@@ -15,12 +15,10 @@ use crate::api::{AwsCredentialRequest, AwsRole, Phase};
 use crate::audit;
 use crate::metrics::due;
 use crate::observe;
-use crate::plan::admission::NamespaceView;
 use crate::plan::effect::{Attachment, Effect, Fault, FaultClass, Outcome};
 use crate::plan::intent::has_finalizer;
 use crate::plan::pacing::{self, Priority};
-use crate::plan::secret::SecretView;
-use crate::plan::view::{AccountView, HolderView, RoleHint, RoleView, Seen, Usage, View};
+use crate::plan::view::{RoleHint, RoleView, View};
 use crate::plan::{self, Step, adopted, backoff};
 
 use super::desk::Folder;
@@ -56,21 +54,8 @@ pub async fn reconcile(
 pub(super) async fn advance(request: Arc<AwsCredentialRequest>, ctx: &Context) -> Option<Duration> {
     let uid = request.uid_str().to_owned();
     let Folder { work, mut key } = ctx.desk.take(&uid, Timestamp::now());
-    let mut view = View {
-        cluster: ctx.cluster.clone(),
-        hint: ctx.secrets.hint(&request),
-        request,
-        seen: Seen::Cached,
-        gone: false,
-        role: RoleView::Unread,
-        holder: HolderView::Unread,
-        account: AccountView::Unknown,
-        namespace: NamespaceView::Unread,
-        secret: SecretView::Unread,
-        role_hint: RoleHint::default(),
-        usage: Usage::default(),
-        work,
-    };
+    let mut view = View::new(ctx.cluster.clone(), request, work);
+    view.hint = ctx.secrets.hint(&view.request);
     view.role_hint = role_hint(&view, ctx);
     let on_arrival = ctx.ledger.note(&view.request);
     let pause = match seat(&view, ctx) {

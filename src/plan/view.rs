@@ -132,6 +132,26 @@ pub enum SecretHint {
 }
 
 impl View {
+    /// The view from which a reconciliation begins: the request as the cache has
+    /// it, and nothing else read.
+    pub fn new(cluster: ClusterId, request: Arc<AwsCredentialRequest>, work: Work) -> Self {
+        Self {
+            cluster,
+            request,
+            seen: Seen::Cached,
+            gone: false,
+            role: RoleView::Unread,
+            holder: HolderView::Unread,
+            account: AccountView::Unknown,
+            namespace: NamespaceView::Unread,
+            secret: SecretView::Unread,
+            hint: SecretHint::Unsynced,
+            role_hint: RoleHint::default(),
+            usage: Usage::default(),
+            work,
+        }
+    }
+
     /// The request's intent: for a live user corrected by the status, else as
     /// the annotation has it, if it stands beside our finalizer.
     pub fn intent(&self) -> Option<Intent> {

@@ -17,17 +17,6 @@ async fn scene(name: &str) -> Result<Scene> {
     Ok(scene)
 }
 
-async fn kill(scene: &Scene) -> Result<()> {
-    scene.bed.operator.lock().await.kill_hard()?;
-    Ok(())
-}
-
-async fn start_again(scene: &Scene) -> Result<()> {
-    let mut operator = scene.bed.operator.lock().await;
-    operator.start_again()?;
-    operator.wait_ready(SOON).await
-}
-
 /// Waits until AWS has been asked for this about a request.
 async fn asked_for(scene: &Scene, request: &str, op: &str) -> Result<()> {
     let what = format!("{op} for {request}");
@@ -51,9 +40,9 @@ async fn a_restart_leaves_leases_alone() -> Story {
     }
     let before = (scene.ready("a").await?, scene.ready("b").await?);
     let secret = scene.secrets().get("a").await?;
-    kill(&scene).await?;
+    scene.kill().await?;
     scene.bed.aws.clear_journal();
-    start_again(&scene).await?;
+    scene.start_again().await?;
     // Served after those that were there before.
     scene.request("later", json!({})).await?;
     scene.ready("later").await?;
@@ -97,12 +86,12 @@ async fn a_key_that_was_never_stored_is_replaced() -> Story {
     scene.request("app", json!({})).await?;
     asked_for(&scene, "app", "CreateAccessKey").await?;
     let lost = scene.users("app")[0].keys.clone();
-    kill(&scene).await?;
+    scene.kill().await?;
     assert!(
         scene.secret("app").await?.is_none(),
         "the Secret came before the proof"
     );
-    start_again(&scene).await?;
+    scene.start_again().await?;
     scene.ready_within("app", LATER).await?;
     let user = scene.expect_one_key("app").await?;
     assert_ne!(user.keys, lost);
@@ -118,14 +107,14 @@ async fn leases_that_ended_meanwhile_are_revoked() -> Story {
     let scene = scene("restart-expired").await?;
     scene.request("app", json!({"ttl": "3s"})).await?;
     let status = scene.ready("app").await?.status.context("no status")?;
-    kill(&scene).await?;
+    scene.kill().await?;
     let end = status.lease.context("no lease")?.expires_at.0;
     wait::until("the lease's end", SOON, || async {
         (Timestamp::now() > end).then_some(())
     })
     .await?;
     scene.expect_one_key("app").await?;
-    start_again(&scene).await?;
+    scene.start_again().await?;
     scene.expired("app").await?;
     scene.expect_nothing_left("app").await?;
     Ok(())
@@ -141,10 +130,10 @@ async fn a_deletion_that_was_cut_short_goes_on() -> Story {
     aws.add_fault(Fault::on("DetachUserPolicy", FaultKind::Hang));
     scene.delete("app").await?;
     asked_for(&scene, "app", "DeleteAccessKey").await?;
-    kill(&scene).await?;
+    scene.kill().await?;
     aws.clear_faults();
     assert_eq!(scene.users("app").len(), 1);
-    start_again(&scene).await?;
+    scene.start_again().await?;
     scene.gone_within("app", LATER).await?;
     scene.expect_nothing_left("app").await?;
     Ok(())
@@ -159,9 +148,9 @@ async fn a_request_deleted_in_mid_issue_leaves_nothing() -> Story {
     aws.add_fault(Fault::on("AttachUserPolicy", late).times(1));
     scene.request("app", json!({})).await?;
     asked_for(&scene, "app", "AttachUserPolicy").await?;
-    kill(&scene).await?;
+    scene.kill().await?;
     scene.delete("app").await?;
-    start_again(&scene).await?;
+    scene.start_again().await?;
     scene.gone_within("app", LATER).await?;
     scene.expect_nothing_left("app").await?;
     Ok(())
@@ -177,8 +166,8 @@ async fn a_kill_at_any_write_to_aws_is_made_good() -> Story {
         aws.add_fault(Fault::on(op, late()).times(1));
         scene.request("app", json!({})).await?;
         asked_for(&scene, "app", op).await?;
-        kill(&scene).await?;
-        start_again(&scene).await?;
+        scene.kill().await?;
+        scene.start_again().await?;
         scene.ready_within("app", LATER).await.context(op)?;
         scene.expect_one_key("app").await.context(op)?;
         scene.delete("app").await?;
@@ -192,8 +181,8 @@ async fn a_kill_at_any_write_to_aws_is_made_good() -> Story {
         aws.add_fault(Fault::on(op, late()).times(1));
         scene.delete("app").await?;
         asked_for(&scene, "app", op).await?;
-        kill(&scene).await?;
-        start_again(&scene).await?;
+        scene.kill().await?;
+        scene.start_again().await?;
         scene.gone_within("app", LATER).await.context(op)?;
         scene.expect_nothing_left("app").await.context(op)?;
         aws.clear_journal();
@@ -223,7 +212,7 @@ async fn told_to_stop_it_ends_well() -> Story {
     let exit = operator.wait_exit(Duration::from_secs(15)).await?;
     assert_eq!(exit.code(), Some(0), "{exit}");
     drop(operator);
-    start_again(&scene).await?;
+    scene.start_again().await?;
     scene.ready_within("app", LATER).await?;
     scene.expect_one_key("app").await?;
     Ok(())

@@ -34,17 +34,6 @@ async fn scene(name: &str) -> Result<Scene> {
     Ok(scene)
 }
 
-async fn stop(scene: &Scene) -> Result<()> {
-    scene.bed.operator.lock().await.kill_hard()?;
-    Ok(())
-}
-
-async fn start_again(scene: &Scene) -> Result<()> {
-    let mut operator = scene.bed.operator.lock().await;
-    operator.start_again()?;
-    operator.wait_ready(SOON).await
-}
-
 /// The request vanishes with nobody there to see it: what is left of it is an
 /// orphan.
 async fn vanish(scene: &Scene, name: &str) -> Result<()> {
@@ -122,7 +111,7 @@ async fn orphans_go_and_nothing_else() -> Story {
         scene.ready(name).await?;
     }
     let kept = scene.requests().get("kept").await?;
-    stop(&scene).await?;
+    scene.kill().await?;
     vanish(&scene, "lost").await?;
     vanish(&scene, "laden").await?;
     aws.encumber_user(&scene.users("laden")[0].name)?;
@@ -153,7 +142,7 @@ async fn orphans_go_and_nothing_else() -> Story {
     let prefix = scene.user_prefix("lost");
     aws.add_fault(Fault::on("DeleteUser", denied).user(&prefix).times(1));
     aws.clear_journal();
-    start_again(&scene).await?;
+    scene.start_again().await?;
 
     users_gone(&scene, "laden").await?;
     users_gone(&scene, "lost").await?;
@@ -303,9 +292,9 @@ async fn a_restored_cluster_waits_for_a_word_and_is_then_tidied_up() -> Story {
     for n in 0..LEASES {
         scene.ready(&format!("r{n}")).await?;
     }
-    stop(&scene).await?;
+    scene.kill().await?;
     scene.bed.cluster.restore_etcd(&backup).await?;
-    start_again(&scene).await?;
+    scene.start_again().await?;
 
     let account = swept(&scene, "SweepHalted").await?;
     let halt = account
@@ -390,11 +379,11 @@ async fn a_sweep_goes_on_without_the_report() -> Story {
     scene.request("kept", json!({})).await?;
     scene.ready("lost").await?;
     scene.ready("kept").await?;
-    stop(&scene).await?;
+    scene.kill().await?;
     vanish(&scene, "lost").await?;
     let denied = FaultKind::error(403, "AccessDenied", "no reports for you");
     aws.add_fault(Fault::on("GenerateCredentialReport", denied));
-    start_again(&scene).await?;
+    scene.start_again().await?;
     users_gone(&scene, "lost").await?;
     let account = swept(&scene, "SweptWithoutReport").await?;
     let told = serde_json::to_string(&account.status)?;

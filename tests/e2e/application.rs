@@ -4,7 +4,7 @@
 use anyhow::{Result, ensure};
 use serde_json::json;
 
-use crate::bed::{Bed, SHOP, SOON, quote};
+use crate::bed::{Bed, SHOP, SOON, quote, restricted_namespace};
 
 /// Pods first, request second: pods wait for the Secret, and the Secret is
 /// there only once AWS accepts the key. So none of them ever sees a refusal.
@@ -12,14 +12,7 @@ pub async fn uses_its_key(bed: &Bed) -> Result<()> {
     bed.cluster
         .apply(include_str!("manifests/platform.yaml"))
         .await?;
-    let namespace = json!({
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {
-            "name": SHOP,
-            "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
-        },
-    });
+    let namespace = restricted_namespace(SHOP);
     let settings = json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",

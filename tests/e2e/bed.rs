@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use keylease_testbed::wait;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::aws::Aws;
 use crate::cluster::Cluster;
@@ -129,6 +129,19 @@ impl Bed {
         })
         .await
     }
+}
+
+/// A namespace that admits no pod that asks for more than the standard
+/// "restricted" allows.
+pub fn restricted_namespace(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": name,
+            "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+        },
+    })
 }
 
 /// Shows what the application said, indented.

@@ -4,19 +4,12 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use crate::bed::{Bed, OPERATOR, SYSTEM};
+use crate::bed::{Bed, OPERATOR, SYSTEM, restricted_namespace};
 
 /// The operator's namespace does not admit a pod that asks for more than the
 /// standard "restricted" allows.
 pub async fn with_the_chart(bed: &Bed) -> Result<()> {
-    let namespace = json!({
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {
-            "name": SYSTEM,
-            "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
-        },
-    });
+    let namespace = restricted_namespace(SYSTEM);
     let key = json!({
         "apiVersion": "v1",
         "kind": "Secret",

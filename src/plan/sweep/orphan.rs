@@ -9,14 +9,11 @@ use jiff::Timestamp;
 use kube::api::ObjectMeta;
 
 use crate::api::{AwsCredentialRequest, AwsCredentialRequestSpec, NameRef};
-use crate::plan::admission::{AccountFacts, NamespaceView};
+use crate::plan::admission::AccountFacts;
 use crate::plan::intent::{FINALIZER, INTENT_ANNOTATION, Intent, user_name_of};
 use crate::plan::naming::{self, ClusterId};
 use crate::plan::ownership::UserFacts;
-use crate::plan::secret::SecretView;
-use crate::plan::view::{
-    AccountView, HolderView, RoleHint, RoleView, SecretHint, Seen, Usage, View,
-};
+use crate::plan::view::{AccountView, SecretHint, Seen, View};
 use crate::plan::work::{UserFact, Work};
 
 /// Whether a user name has the form of ours: cheap, before anything is asked.
@@ -110,22 +107,15 @@ pub fn view(
     cluster: &ClusterId,
     now: Timestamp,
 ) -> View {
+    let work = Work {
+        user: UserFact::Ours,
+        ..Work::new(now)
+    };
     View {
-        cluster: cluster.clone(),
-        request: Arc::new(request),
         seen: Seen::Direct,
         gone: true,
-        role: RoleView::Unread,
-        holder: HolderView::Unread,
         account: AccountView::Ready(Box::new(account.clone())),
-        namespace: NamespaceView::Unread,
-        secret: SecretView::Unread,
         hint: SecretHint::Missing,
-        role_hint: RoleHint::default(),
-        usage: Usage::default(),
-        work: Work {
-            user: UserFact::Ours,
-            ..Work::new(now)
-        },
+        ..View::new(cluster.clone(), Arc::new(request), work)
     }
 }

@@ -9,8 +9,7 @@ use super::world::World;
 use crate::api::AwsCredentialRequest;
 use crate::plan::admission::NamespaceView;
 use crate::plan::effect::{Fault, FaultClass, Outcome};
-use crate::plan::secret::SecretView;
-use crate::plan::view::{AccountView, HolderView, RoleView, SecretHint, Seen, Usage, View};
+use crate::plan::view::{HolderView, RoleView, SecretHint, View};
 use crate::plan::work::{Doubt, Work};
 use crate::plan::{Look, Step, next};
 
@@ -140,20 +139,11 @@ impl Operator {
         seen: AwsCredentialRequest,
         hint: SecretHint,
     ) -> Option<jiff::Timestamp> {
+        let work = self.work.take().unwrap_or_else(|| Work::new(world.now));
         let mut view = View {
-            cluster: World::cluster(),
-            request: Arc::new(seen),
-            seen: Seen::Cached,
-            gone: false,
-            role: RoleView::Unread,
-            holder: HolderView::Unread,
-            account: AccountView::Unknown,
-            namespace: NamespaceView::Unread,
-            secret: SecretView::Unread,
             hint,
             role_hint: world.role_hint(),
-            usage: Usage::default(),
-            work: self.work.take().unwrap_or_else(|| Work::new(world.now)),
+            ..View::new(World::cluster(), Arc::new(seen), work)
         };
         for _ in 0..300 {
             if view.account_wanted().is_some() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use keylease_testbed::aws::{Call, UserView};
 
-use super::{Bed, Namespace};
+use super::{Bed, Namespace, SOON};
 
 /// A namespace, and the IAM users that were made for it. A failed test tells
 /// what the operator wrote about it.
@@ -34,6 +34,19 @@ impl Scene {
         let client = bed.client().await?;
         let namespace = Namespace::create(client, name).await?;
         Ok(Self { bed, namespace })
+    }
+
+    /// Kills the operator, with nothing tidied up before.
+    pub async fn kill(&self) -> Result<()> {
+        self.bed.operator.lock().await.kill_hard()?;
+        Ok(())
+    }
+
+    /// Starts it again, and waits until it is ready.
+    pub async fn start_again(&self) -> Result<()> {
+        let mut operator = self.bed.operator.lock().await;
+        operator.start_again()?;
+        operator.wait_ready(SOON).await
     }
 
     /// How the names of the IAM users of a request begin.

@@ -8,13 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::cluster::Cluster;
 use crate::api::AwsCredentialRequest;
-use crate::plan::admission::NamespaceView;
 use crate::plan::leader::Candidate;
-use crate::plan::secret::SecretView;
 use crate::plan::tests::world::World;
-use crate::plan::view::{
-    AccountView, HolderView, RoleHint, RoleView, SecretHint, Seen, Usage, View,
-};
+use crate::plan::view::{RoleHint, SecretHint, View};
 use crate::plan::work::Work;
 
 /// A process, and a number for each time that it was started.
@@ -124,14 +120,6 @@ impl Replica {
         let role = cluster.role.at(then);
         let work = self.desk.remove(request.uid_str());
         View {
-            cluster: World::cluster(),
-            seen: Seen::Cached,
-            gone: false,
-            role: RoleView::Unread,
-            holder: HolderView::Unread,
-            account: AccountView::Unknown,
-            namespace: NamespaceView::Unread,
-            secret: SecretView::Unread,
             hint: match ours {
                 Some(s) => SecretHint::Holds(s.key.as_ref().map(|(id, _)| id.clone())),
                 None => SecretHint::Missing,
@@ -139,13 +127,13 @@ impl Replica {
             role_hint: RoleHint {
                 revoke_before: role.and_then(|r| r.spec.revoke_before.as_ref().map(|t| t.0)),
                 leaving: role.is_none(),
-                account_leaving: false,
-                rotation_period: None,
-                rival: None,
+                ..RoleHint::default()
             },
-            usage: Usage::default(),
-            work: work.unwrap_or_else(|| Work::new(now)),
-            request,
+            ..View::new(
+                World::cluster(),
+                request,
+                work.unwrap_or_else(|| Work::new(now)),
+            )
         }
     }
 

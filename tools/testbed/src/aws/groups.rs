@@ -4,7 +4,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::dispatch::{Answer, Ctx};
 use super::error::AwsError;
-use super::policies::{check_document, check_exists, policy_name};
+use super::policies::{attached_policy, check_document, check_exists};
 use super::state::Group;
 use super::users::{date, paged};
 use super::xml::Xml;
@@ -81,12 +81,10 @@ pub(super) fn put_policy(ctx: &mut Ctx<'_>) -> Answer {
 
 pub(super) fn list_attached(ctx: &mut Ctx<'_>) -> Answer {
     let group = existing(ctx)?;
-    let attached = ctx.state.groups[&group].attached.iter().map(|arn| {
-        let xml = Xml::new()
-            .leaf("PolicyName", policy_name(arn))
-            .leaf("PolicyArn", arn);
-        (arn.clone(), xml)
-    });
+    let attached = ctx.state.groups[&group]
+        .attached
+        .iter()
+        .map(|arn| attached_policy(arn));
     let (attached, marker) = ctx.params.page(attached)?;
     let xml = Xml::new().members("AttachedPolicies", attached);
     Ok(Some(paged(xml, marker)))

@@ -37,6 +37,14 @@ pub(super) fn get_managed(ctx: &mut Ctx<'_>) -> Answer {
     Ok(Some(Xml::new().element("Policy", xml)))
 }
 
+/// One entry of a list of attached policies, by what it is sorted by.
+pub(super) fn attached_policy(arn: &str) -> (String, Xml) {
+    let xml = Xml::new()
+        .leaf("PolicyName", policy_name(arn))
+        .leaf("PolicyArn", arn);
+    (arn.to_owned(), xml)
+}
+
 pub(super) fn policy_name(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
@@ -64,12 +72,11 @@ pub(super) fn detach(ctx: &mut Ctx<'_>) -> Answer {
 }
 
 pub(super) fn list_attached(ctx: &mut Ctx<'_>) -> Answer {
-    let attached = ctx.readable_user()?.attached.iter().map(|arn| {
-        let xml = Xml::new()
-            .leaf("PolicyName", policy_name(arn))
-            .leaf("PolicyArn", arn);
-        (arn.clone(), xml)
-    });
+    let attached = ctx
+        .readable_user()?
+        .attached
+        .iter()
+        .map(|arn| attached_policy(arn));
     let (attached, marker) = ctx.params.page(attached)?;
     let xml = Xml::new().members("AttachedPolicies", attached);
     Ok(Some(paged(xml, marker)))
