@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::PostParams;
 use kube::runtime::controller::Action;
 use kube::{Api, Client};
 use parking_lot::Mutex;
@@ -18,8 +17,8 @@ use super::context::{Concerned, Context};
 use super::hold::hold;
 use super::ledger;
 use super::root_rotation::{self, Rotation};
-use crate::act::{FIELD_MANAGER, KubeCalls};
-use crate::api::AwsAccount;
+use crate::act::KubeCalls;
+use crate::api::{AwsAccount, AwsAccountStatus};
 use crate::aws::Credentials;
 use crate::key_material::KeyMaterial;
 use crate::plan::account::{self, AccountVerdict, RECHECK, SignIn};
@@ -254,28 +253,17 @@ async fn report(account: &AwsAccount, outcome: &SignIn, verdict: &AccountVerdict
     if account.status.as_ref() == Some(&status) {
         return;
     }
-    let api: Api<AwsAccount> = Api::all(ctx.client.clone());
-    let name = account.metadata.name.as_deref().unwrap_or_default();
-    // The newest object, so that the session and the status do not part ways
-    // over a label that somebody set meanwhile.
-    let current = ctx.hands.calls.make("get_account", api.get_opt(name)).await;
-    let Ok(Some(mut updated)) = current else {
-        return;
+    // What the rotation of the key and the sweep have told meanwhile stays.
+    let change = |status: &mut AwsAccountStatus| {
+        let known = AwsAccount {
+            status: Some(std::mem::take(status)),
+            ..account.clone()
+        };
+        *status = account::status(&known, outcome, verdict, Timestamp::now());
     };
-    // What the rotation of the key has told meanwhile stays.
-    let known = AwsAccount {
-        status: updated.status.take(),
-        ..account.clone()
-    };
-    updated.status = Some(account::status(&known, outcome, verdict, Timestamp::now()));
-    let params = PostParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
-    };
-    let call = api.replace_status(name, &params, &updated);
-    if let Err(fault) = ctx.hands.calls.make("report_account", call).await {
+    if let Err(fault) = ctx.hands.report_account(account, change).await {
         tracing::info!(
-            account = name,
+            account = account.metadata.name,
             error = fault.message,
             "account status not written"
         );
