@@ -58,7 +58,7 @@ pub fn init(filter: &str, format: LogFormat) -> Result<LogLevel, String> {
     let wanted = parse(filter).map_err(|e| format!("--log: {e}"))?;
     let (wanted, handle) = reload::Layer::new(wanted);
     let audit = FilterFn::new(|metadata| metadata.target() == audit::TARGET);
-    let filter = wanted.and(FilterFn::new(is_safe)).or(audit);
+    let filter = wanted.and(FilterFn::new(is_wanted)).or(audit);
     let text = fmt::layer().with_writer(std::io::stderr);
     let layer = match format {
         LogFormat::Json => text.json().flatten_event(true).with_ansi(false).boxed(),
@@ -76,8 +76,11 @@ fn parse(filter: &str) -> Result<EnvFilter, String> {
         .map_err(|e| format!("{filter:?} is no log filter ({e}); try info or keylease=debug"))
 }
 
-fn is_safe(metadata: &Metadata<'_>) -> bool {
-    *metadata.level() <= LevelFilter::INFO || may_be_verbose(metadata.target())
+/// Spans are left out: each of our lines says what it is about, and a span that
+/// is entered at every poll costs more than the line.
+fn is_wanted(metadata: &Metadata<'_>) -> bool {
+    let safe = *metadata.level() <= LevelFilter::INFO || may_be_verbose(metadata.target());
+    safe && metadata.is_event()
 }
 
 fn may_be_verbose(target: &str) -> bool {

@@ -1,8 +1,10 @@
 //! The one gate that every call to the API server goes through.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::leader::Leadership;
@@ -11,13 +13,18 @@ use crate::plan::effect::{Fault, FaultClass};
 
 /// How long one call may take before its answer counts as lost.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many calls are under way at a time. Each has a connection of its own
+/// (kube speaks HTTP/1.1), which is memory here and there; and more at a time
+/// are not answered sooner (docs/decisions/0026-memory.md).
+const AT_A_TIME: usize = 32;
 
-/// Makes calls: bounded in time, counted by outcome, errors classified; and
-/// none once this instance does not lead.
+/// Makes calls: bounded in number and time, counted by outcome, errors
+/// classified; and none once this instance does not lead.
 #[derive(Clone)]
 pub struct KubeCalls {
     metrics: Metrics,
     leadership: Leadership,
+    turns: Arc<Semaphore>,
 }
 
 impl KubeCalls {
@@ -28,6 +35,7 @@ impl KubeCalls {
         Self {
             metrics,
             leadership: Leadership::alone(),
+            turns: Arc::new(Semaphore::new(AT_A_TIME)),
         }
     }
 
@@ -58,6 +66,8 @@ impl KubeCalls {
         operation: &'static str,
         call: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, Fault> {
+        // It is never closed, and an error would only mean no limit.
+        let _turn = self.turns.acquire().await.ok();
         let result = match self.leadership.check() {
             Ok(()) => timeout(limit, call).await.map_or_else(
                 |_| {
