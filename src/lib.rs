@@ -9,6 +9,7 @@ pub mod act;
 pub mod api;
 pub mod audit;
 pub mod aws;
+pub mod cache;
 pub mod cli;
 pub mod controller;
 pub mod health;

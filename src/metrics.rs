@@ -7,7 +7,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-pub use inventory::{Caches, Inventory, due};
+pub use inventory::{Caches, Inventory};
 pub use sweep::{SweepMetrics, Tally};
 
 use std::sync::Arc;

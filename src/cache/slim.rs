@@ -10,7 +10,7 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// of the managers all but who wrote to the spec, which the audit trail tells.
 /// With ten thousand requests that is most of the memory. What is written back
 /// are patches and the status subresource, which both leave these alone.
-pub(super) fn slim<K: Resource>(object: &mut K) {
+pub fn slim<K: Resource>(object: &mut K) {
     object.annotations_mut().remove(LAST_APPLIED);
     let managers = object.managed_fields_mut();
     managers.retain_mut(|manager| {

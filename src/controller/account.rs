@@ -15,7 +15,6 @@ use zeroize::Zeroizing;
 
 use super::context::{Concerned, Context};
 use super::hold::hold;
-use super::ledger;
 use super::root_rotation::{self, Rotation};
 use crate::act::KubeCalls;
 use crate::api::{AwsAccount, AwsAccountStatus};
@@ -168,11 +167,12 @@ async fn keep_while_used(account: &AwsAccount, ctx: &Context) {
     if account.metadata.deletion_timestamp.is_some() && ctx.accounts.leaves(name) {
         ctx.notices.concerns(Concerned::ByAccount(name.to_owned()));
     }
-    let cached = ctx.requests.state();
-    let cached = cached
-        .iter()
-        .filter(|r| ledger::holds(r) && ledger::account_of(r) == name);
-    let in_use = cached.count().max(ctx.ledger.of_account(name)) > 0;
+    // The ledger fills up after a start, the cache is complete and lags.
+    let in_use = ctx.ledger.of_account(name) > 0
+        || ctx
+            .requests
+            .find(|r| r.glance.holds && *r.glance.account == *name)
+            .is_some();
     let api: Api<AwsAccount> = Api::all(ctx.client.clone());
     if let Err(fault) = hold(&api, &ctx.hands.calls, account, in_use).await {
         tracing::info!(account = name, error = fault.message, "account not held");

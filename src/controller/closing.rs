@@ -17,7 +17,7 @@ pub(super) async fn finish(ctx: &Context, concurrency: u16) {
         .for_each_concurrent(usize::from(concurrency), |request| async move {
             loop {
                 // Told to hand over, this gives the key back.
-                let pause = request::advance(request.clone(), ctx).await;
+                let pause = request::take_up(&request, ctx).await;
                 let open = ctx.desk.holds_key(request.uid_str());
                 if !open || ctx.hand_over.is_cancelled() {
                     return;

@@ -13,8 +13,9 @@ use super::scope::Scope;
 use super::secret_index::SecretIndex;
 use super::waiting_room::WaitingRoom;
 use crate::act::Hands;
-use crate::api::{AwsAccount, AwsCredentialRequest, AwsRole};
+use crate::api::{AwsAccount, AwsRole};
 use crate::aws::{Accounts, Signer};
+use crate::cache::Filed;
 use crate::metrics::Metrics;
 use crate::plan::naming::ClusterId;
 use crate::plan::sweep::schedule::Schedule;
@@ -50,7 +51,7 @@ pub struct Context {
     /// Who waits to be worked on.
     pub waiting_room: Arc<WaitingRoom>,
     /// Requests, to count them.
-    pub requests: Store<AwsCredentialRequest>,
+    pub requests: Store<Filed>,
     /// Cancelled when what is under way is left to the next leader: no further
     /// step is taken then.
     pub hand_over: CancellationToken,
@@ -84,7 +85,7 @@ pub enum Concerned {
     /// may select it.
     Relabelled(String),
     /// This one: its turn has come, or something is doubted.
-    This(ObjectRef<AwsCredentialRequest>),
+    This(ObjectRef<Filed>),
 }
 
 /// Where the notices arrive.

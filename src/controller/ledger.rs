@@ -11,7 +11,8 @@ use kube::ResourceExt;
 use parking_lot::Mutex;
 
 use crate::api::{AwsCredentialRequest, ConditionType, Phase, get_condition};
-use crate::plan::intent::{INTENT_ANNOTATION, STATIC_USER, has_finalizer};
+use crate::cache::{account_of, holds};
+use crate::plan::intent::STATIC_USER;
 use crate::plan::reasons::Reason;
 use crate::plan::view::Usage;
 
@@ -209,14 +210,6 @@ impl Place {
     }
 }
 
-/// Whether AWS holds something for the request, or is about to.
-pub(super) fn holds(request: &AwsCredentialRequest) -> bool {
-    let status = request.status.as_ref();
-    let leaving = request.metadata.deletion_timestamp.is_some();
-    let credential = status.is_some_and(|s| s.credential.is_some());
-    (credential && !leaving) || has_finalizer(request)
-}
-
 fn place(request: &AwsCredentialRequest, holds: bool) -> Place {
     Place {
         role: request.spec.role_ref.name.as_str().into(),
@@ -235,19 +228,6 @@ fn is_denied(request: &AwsCredentialRequest) -> bool {
     let status = request.status.as_ref();
     let revoked = status.and_then(|s| get_condition(&s.conditions, ConditionType::Revoked));
     revoked.is_some_and(|c| c.status == "False" && c.reason == Reason::AwsAccessDenied.as_str())
-}
-
-/// The account's name as the intent has it. It only counts: one that was
-/// edited by hand gains its owner nothing but another place.
-pub(super) fn account_of(request: &AwsCredentialRequest) -> String {
-    let intent = written_intent(request);
-    let account = intent.as_ref().and_then(|i| i.get("account")?.as_str());
-    account.unwrap_or_default().to_owned()
-}
-
-fn written_intent(request: &AwsCredentialRequest) -> Option<serde_json::Value> {
-    let annotations = request.metadata.annotations.as_ref()?;
-    serde_json::from_str(annotations.get(INTENT_ANNOTATION)?).ok()
 }
 
 /// Whether the request has a static user, by what its status says.

@@ -13,7 +13,6 @@ mod role;
 mod root_rotation;
 mod scope;
 mod secret_index;
-mod slim;
 mod sweep;
 mod waiting_room;
 mod watches;
@@ -42,7 +41,8 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{AwsAccount, AwsCredentialRequest, AwsRole, Phase};
+use crate::api::{AwsAccount, AwsRole, Phase};
+use crate::cache::Filed;
 use crate::health::Readiness;
 use crate::metrics::Caches;
 use account::AccountContext;
@@ -68,7 +68,7 @@ const FIRST_SIGN_IN: Duration = Duration::from_secs(20);
 pub struct Controllers {
     accounts: Controller<AwsAccount>,
     roles: Controller<AwsRole>,
-    requests: Controller<AwsCredentialRequest>,
+    requests: Controller<Filed>,
 }
 
 impl Controllers {
@@ -77,7 +77,7 @@ impl Controllers {
     /// Requests outside of `scope` are not taken in.
     pub fn new(client: &Client, readiness: &Readiness, scope: &Scope) -> Self {
         let scope = scope.clone();
-        let served = move |request: &AwsCredentialRequest| is_served(request, &scope);
+        let served = move |request: &Filed| is_served(request, &scope);
         Self {
             accounts: watched(client, ACCOUNTS, readiness, |_| true),
             roles: watched(client, "AwsRole watch", readiness, |_| true),
@@ -100,7 +100,7 @@ impl Controllers {
     }
 
     /// The cache of requests.
-    pub fn requests(&self) -> Store<AwsCredentialRequest> {
+    pub fn requests(&self) -> Store<Filed> {
         self.requests.store()
     }
 
@@ -258,7 +258,7 @@ async fn run_roles(
 }
 
 async fn run_requests(
-    controller: Controller<AwsCredentialRequest>,
+    controller: Controller<Filed>,
     ctx: Arc<Context>,
     concerned: UnboundedReceiver<Concerned>,
     readiness: Readiness,
@@ -331,31 +331,28 @@ fn of_account(roles: &Store<AwsRole>, account: &str) -> Vec<String> {
 }
 
 fn of_roles(
-    requests: &Store<AwsCredentialRequest>,
+    requests: &Store<Filed>,
     roles: &[String],
-    wanted: impl Fn(&AwsCredentialRequest) -> bool,
-) -> Vec<ObjectRef<AwsCredentialRequest>> {
+    wanted: impl Fn(&Filed) -> bool,
+) -> Vec<ObjectRef<Filed>> {
     let all = requests.state().into_iter();
-    all.filter(|request| roles.contains(&request.spec.role_ref.name) && wanted(request))
+    let named = |r: &Filed| roles.iter().any(|role| **role == *r.glance.role);
+    all.filter(|request| named(request) && wanted(request))
         .map(|request| ObjectRef::from_obj(&*request))
         .collect()
 }
 
 /// Requests of a namespace that its labels may have kept from being served.
-fn refused_in(
-    requests: &Store<AwsCredentialRequest>,
-    namespace: &str,
-) -> Vec<ObjectRef<AwsCredentialRequest>> {
-    let phase = |r: &AwsCredentialRequest| r.status.as_ref().and_then(|s| s.phase);
+fn refused_in(requests: &Store<Filed>, namespace: &str) -> Vec<ObjectRef<Filed>> {
     let all = requests.state().into_iter();
-    all.filter(|r| r.namespace_name() == namespace && phase(r) == Some(Phase::Failed))
+    all.filter(|r| r.glance.phase == Some(Phase::Failed))
+        .filter(|r| r.namespace_name() == namespace)
         .map(|request| ObjectRef::from_obj(&*request))
         .collect()
 }
 
-fn is_waiting(request: &AwsCredentialRequest) -> bool {
-    let status = request.status.as_ref();
-    status.and_then(|s| s.phase) == Some(Phase::Pending)
+fn is_waiting(request: &Filed) -> bool {
+    request.glance.phase == Some(Phase::Pending)
 }
 
 /// Reconciliations cannot fail, only end in a requeue of their own choosing.

@@ -13,7 +13,7 @@ use super::context::{Concerned, Context};
 use super::ledger::Change;
 use crate::api::{AwsCredentialRequest, AwsRole, Phase};
 use crate::audit;
-use crate::metrics::due;
+use crate::cache::{Filed, due};
 use crate::observe;
 use crate::plan::effect::{Attachment, Effect, Fault, FaultClass, Outcome};
 use crate::plan::intent::has_finalizer;
@@ -38,20 +38,28 @@ const CIRCLE_PAUSE: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// None: failures are outcomes, counted and put into status or log here.
-pub async fn reconcile(
-    request: Arc<AwsCredentialRequest>,
-    ctx: Arc<Context>,
-) -> Result<Action, Infallible> {
+pub async fn reconcile(request: Arc<Filed>, ctx: Arc<Context>) -> Result<Action, Infallible> {
     // After a start all requests are looked at together, and nearly all rest:
     // the room that work takes is taken when it begins, not for each that waits
     // to be polled.
-    let pause = Box::pin(advance(request, &ctx)).await;
+    let pause = Box::pin(take_up(&request, &ctx)).await;
     Ok(pause.map_or_else(Action::await_change, Action::requeue))
 }
 
 /// The same; the pause after which to come back, or `None` where only a change
 /// matters.
-pub(super) async fn advance(request: Arc<AwsCredentialRequest>, ctx: &Context) -> Option<Duration> {
+pub(super) async fn take_up(filed: &Filed, ctx: &Context) -> Option<Duration> {
+    match filed.open() {
+        Ok(request) => advance(Arc::new(request), ctx).await,
+        Err(error) => {
+            tracing::error!(request = ?filed, %error, "left alone until it changes");
+            ctx.metrics.reconcile("request", "unreadable");
+            None
+        }
+    }
+}
+
+async fn advance(request: Arc<AwsCredentialRequest>, ctx: &Context) -> Option<Duration> {
     let uid = request.uid_str().to_owned();
     let Folder { work, mut key } = ctx.desk.take(&uid, Timestamp::now());
     let mut view = View::new(ctx.cluster.clone(), request, work);

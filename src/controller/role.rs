@@ -14,7 +14,6 @@ use parking_lot::Mutex;
 
 use super::context::{Concerned, Context};
 use super::hold::hold;
-use super::ledger;
 use super::request::rival;
 use crate::act::FIELD_MANAGER;
 use crate::api::AwsRole;
@@ -111,7 +110,7 @@ fn leases(role: &str, ctx: &Context) -> (usize, bool) {
     let cached = ctx.requests.state();
     let cached = cached
         .iter()
-        .filter(|r| r.spec.role_ref.name == role && ledger::holds(r));
+        .filter(|r| r.glance.holds && *r.glance.role == *role);
     let (cached, noted) = (cached.count(), ctx.ledger.of_role(role));
     (cached.max(noted), cached == noted)
 }

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::scope::{Scope, Watched};
 use super::watches::watch_config;
 use crate::api::AwsCredentialRequest;
+use crate::cache::Filed;
 use crate::plan::secret::MANAGED_BY;
 use crate::plan::secret_edits::key_in;
 use crate::plan::view::SecretHint;
@@ -109,7 +110,7 @@ impl SecretIndex {
         &self,
         scope: &Scope,
         client: &Client,
-    ) -> impl Stream<Item = ObjectRef<AwsCredentialRequest>> + use<> {
+    ) -> impl Stream<Item = ObjectRef<Filed>> + use<> {
         let watches = scope.watches(client).into_iter();
         let streams = watches.map(|(watched, api)| self.follow_one(watched, api).boxed());
         futures::stream::select_all(streams)
@@ -119,7 +120,7 @@ impl SecretIndex {
         &self,
         watched: Watched,
         api: Api<SecretMeta>,
-    ) -> impl Stream<Item = ObjectRef<AwsCredentialRequest>> + use<> {
+    ) -> impl Stream<Item = ObjectRef<Filed>> + use<> {
         let index = self.clone();
         let ours = format!("{}={}", MANAGED_BY.0, MANAGED_BY.1);
         let config = watch_config().labels(&ours);
@@ -151,7 +152,7 @@ impl SecretIndex {
         event: Event<SecretMeta>,
         watched: &Watched,
         listed: &mut HashMap<Place, Entry>,
-    ) -> Vec<ObjectRef<AwsCredentialRequest>> {
+    ) -> Vec<ObjectRef<Filed>> {
         let (place, before, now) = match event {
             Event::Init => {
                 listed.clear();

@@ -7,14 +7,12 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::controller::Controller;
 use kube::runtime::reflector;
 use kube::runtime::watcher::{self, Event};
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::scope::Scope;
-use super::slim::slim;
-use crate::api::AwsCredentialRequest;
+use crate::cache::{Filed, slim};
 use crate::health::Readiness;
-use crate::plan::intent::has_finalizer;
 
 /// Length of a watch before it is renewed: below the idle limits of common
 /// load balancers.
@@ -71,13 +69,13 @@ fn object_of<K>(event: &Event<K>) -> Option<&K> {
 
 /// Whether this request is ours to serve. One that is not, and that AWS holds
 /// something for, is told.
-pub(super) fn is_served(request: &AwsCredentialRequest, scope: &Scope) -> bool {
+pub(super) fn is_served(request: &Filed, scope: &Scope) -> bool {
     let namespace = request.namespace_name();
     let served = scope.covers(namespace);
-    if !served && has_finalizer(request) {
+    if !served && request.glance.holds {
         tracing::warn!(
             namespace,
-            request = request.metadata.name,
+            request = request.name_any(),
             "AWS holds something for a request whose namespace is not watched: nobody ends it"
         );
     }

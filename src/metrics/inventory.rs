@@ -14,8 +14,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::api::{AwsAccount, AwsCredentialRequest, AwsRole, Phase};
-use crate::plan::intent::has_finalizer;
+use crate::api::{AwsAccount, AwsRole, Phase};
+use crate::cache::{Filed, Glance};
 
 /// Labels of requests.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
@@ -48,7 +48,7 @@ pub struct Caches {
     /// All roles.
     pub roles: Store<AwsRole>,
     /// Requests that are served.
-    pub requests: Store<AwsCredentialRequest>,
+    pub requests: Store<Filed>,
 }
 
 /// The gauges, and where their numbers come from.
@@ -129,7 +129,7 @@ impl Inventory {
             let roles = caches.roles.state().iter().map(|r| r.name_any()).collect();
             let requests = caches.requests.state();
             let accounts = accounts.iter().map(AsRef::as_ref);
-            let requests = requests.iter().map(AsRef::as_ref);
+            let requests = requests.iter().map(|filed| &filed.glance);
             self.show(Counts::of(accounts, &roles, requests, now));
         }
         read()
@@ -173,7 +173,7 @@ impl Counts {
     fn of<'a>(
         accounts: impl Iterator<Item = &'a AwsAccount>,
         roles: &BTreeSet<String>,
-        requests: impl Iterator<Item = &'a AwsCredentialRequest>,
+        requests: impl Iterator<Item = &'a Glance>,
         now: Timestamp,
     ) -> Self {
         let mut counts = Self::default();
@@ -190,13 +190,12 @@ impl Counts {
             }
         }
         for request in requests {
-            let role = &request.spec.role_ref.name;
             let labels = LeaseLabels {
-                role: roles.get(role).cloned().unwrap_or_default(),
-                phase: phase(request),
+                role: roles.get(&*request.role).cloned().unwrap_or_default(),
+                phase: phase(request.phase),
             };
             *counts.leases.entry(labels).or_default() += 1;
-            if let Some(end) = due(request).filter(|end| *end < now) {
+            if let Some(end) = request.due.filter(|end| *end < now) {
                 let late = now.as_second() - end.as_second();
                 counts.overdue += 1;
                 counts.longest_overdue = counts.longest_overdue.max(late);
@@ -206,8 +205,8 @@ impl Counts {
     }
 }
 
-fn phase(request: &AwsCredentialRequest) -> &'static str {
-    match request.status.as_ref().and_then(|s| s.phase) {
+fn phase(phase: Option<Phase>) -> &'static str {
+    match phase {
         // One that nobody has looked at yet waits like any other.
         None | Some(Phase::Pending) => "Pending",
         Some(Phase::Issuing) => "Issuing",
@@ -220,43 +219,25 @@ fn phase(request: &AwsCredentialRequest) -> &'static str {
     }
 }
 
-/// When AWS is to hold nothing of this request any more; `None` while it holds
-/// nothing, and where no end is known.
-pub fn due(request: &AwsCredentialRequest) -> Option<Timestamp> {
-    if !has_finalizer(request) {
-        return None;
-    }
-    let deleted = request.metadata.deletion_timestamp.as_ref().map(|t| t.0);
-    let lease = request.status.as_ref().and_then(|s| s.lease.as_ref());
-    let expires = lease.map(|l| l.expires_at.0);
-    [deleted, expires].into_iter().flatten().min()
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
-    fn request(role: &str, phase: Option<&str>, expires: Option<&str>) -> AwsCredentialRequest {
-        let lease = expires.map(|expires_at| {
-            json!({"id": "x", "issuedAt": "2026-11-23T00:00:00Z", "expiresAt": expires_at,
-                "maxExpiresAt": expires_at, "duration": "1h", "renewable": true, "renewals": 0})
-        });
-        serde_json::from_value(json!({
-            "apiVersion": "keylease.dev/v1alpha1", "kind": "AwsCredentialRequest",
-            "metadata": {"name": "r", "namespace": "n", "finalizers": ["keylease.dev/revoke"]},
-            "spec": {"roleRef": {"name": role}},
-            "status": {"phase": phase, "lease": lease},
-        }))
-        .unwrap()
+    fn request(role: &str, phase: Option<Phase>, due: Option<&str>) -> Glance {
+        Glance {
+            role: role.into(),
+            account: "default".into(),
+            phase,
+            due: due.map(at),
+            holds: due.is_some(),
+        }
     }
 
     fn at(time: &str) -> Timestamp {
         time.parse().unwrap()
     }
 
-    fn counts(requests: &[AwsCredentialRequest]) -> Counts {
+    fn counts(requests: &[Glance]) -> Counts {
         let roles = BTreeSet::from(["known".to_owned()]);
         let now = at("2026-11-23T02:00:00Z");
         Counts::of(std::iter::empty(), &roles, requests.iter(), now)
@@ -265,8 +246,8 @@ mod tests {
     #[test]
     fn leases_are_counted_by_role_and_phase() {
         let all = [
-            request("known", Some("Ready"), None),
-            request("known", Some("Ready"), None),
+            request("known", Some(Phase::Ready), None),
+            request("known", Some(Phase::Ready), None),
             request("known", None, None),
         ];
         let counted: Vec<_> = counts(&all).leases.into_iter().collect();
@@ -280,27 +261,17 @@ mod tests {
     #[test]
     fn a_role_that_does_not_exist_makes_no_label() {
         let all: Vec<_> = (0..100)
-            .map(|n| request(&format!("invented-{n}"), Some("Failed"), None))
+            .map(|n| request(&format!("invented-{n}"), Some(Phase::Failed), None))
             .collect();
         assert_eq!(counts(&all).leases.len(), 1);
     }
 
     #[test]
     fn a_lease_is_overdue_when_its_end_has_come_and_aws_still_holds_it() {
-        let late = request("known", Some("Revoking"), Some("2026-11-23T01:50:00Z"));
-        let mut removed = late.clone();
-        removed.metadata.finalizers = None;
-        let alive = request("known", Some("Ready"), Some("2026-11-23T03:00:00Z"));
+        let late = request("known", Some(Phase::Revoking), Some("2026-11-23T01:50:00Z"));
+        let removed = request("known", Some(Phase::Expired), None);
+        let alive = request("known", Some(Phase::Ready), Some("2026-11-23T03:00:00Z"));
         let seen = counts(&[late, removed, alive]);
         assert_eq!((seen.overdue, seen.longest_overdue), (1, 600));
-    }
-
-    #[test]
-    fn a_deleted_request_is_due_at_once() {
-        let mut deleted = request("known", Some("Ready"), Some("2026-11-23T03:00:00Z"));
-        let time = at("2026-11-23T01:59:00Z");
-        deleted.metadata.deletion_timestamp =
-            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(time));
-        assert_eq!(due(&deleted), Some(time));
     }
 }

@@ -1,0 +1,99 @@
+//! What is looked for in all requests, without opening each.
+
+use jiff::Timestamp;
+
+use crate::api::{AwsCredentialRequest, Phase};
+use crate::plan::intent::{INTENT_ANNOTATION, has_finalizer};
+
+/// What a look at a filed request tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// The role that it names.
+    pub role: Box<str>,
+    /// The account, as its intent has it; empty before there is one.
+    pub account: Box<str>,
+    /// Its phase; `None` until somebody looked at it.
+    pub phase: Option<Phase>,
+    /// See [`due`].
+    pub due: Option<Timestamp>,
+    /// See [`holds`].
+    pub holds: bool,
+}
+
+impl Glance {
+    /// Of this request.
+    pub fn of(request: &AwsCredentialRequest) -> Self {
+        Self {
+            role: request.spec.role_ref.name.as_str().into(),
+            account: account_of(request).into(),
+            phase: request.status.as_ref().and_then(|s| s.phase),
+            due: due(request),
+            holds: holds(request),
+        }
+    }
+}
+
+/// Whether AWS holds something for the request, or is about to.
+pub fn holds(request: &AwsCredentialRequest) -> bool {
+    let status = request.status.as_ref();
+    let leaving = request.metadata.deletion_timestamp.is_some();
+    let credential = status.is_some_and(|s| s.credential.is_some());
+    (credential && !leaving) || has_finalizer(request)
+}
+
+/// When AWS is to hold nothing of this request any more; `None` while it holds
+/// nothing, and where no end is known.
+pub fn due(request: &AwsCredentialRequest) -> Option<Timestamp> {
+    if !has_finalizer(request) {
+        return None;
+    }
+    let deleted = request.metadata.deletion_timestamp.as_ref().map(|t| t.0);
+    let lease = request.status.as_ref().and_then(|s| s.lease.as_ref());
+    let expires = lease.map(|l| l.expires_at.0);
+    [deleted, expires].into_iter().flatten().min()
+}
+
+/// The account's name as the intent has it. It only counts: one that was
+/// edited by hand gains its owner nothing but another place.
+pub fn account_of(request: &AwsCredentialRequest) -> String {
+    let intent = written_intent(request);
+    let account = intent.as_ref().and_then(|i| i.get("account")?.as_str());
+    account.unwrap_or_default().to_owned()
+}
+
+fn written_intent(request: &AwsCredentialRequest) -> Option<serde_json::Value> {
+    let annotations = request.metadata.annotations.as_ref()?;
+    serde_json::from_str(annotations.get(INTENT_ANNOTATION)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::sheet::TYPICAL;
+
+    #[test]
+    fn a_lease_at_rest_tells_its_role_account_and_end() {
+        let mut request: AwsCredentialRequest = serde_json::from_slice(TYPICAL).unwrap();
+        let end = request.status.as_ref().unwrap().lease.as_ref().unwrap();
+        let glance = Glance {
+            role: "reader".into(),
+            account: "default".into(),
+            phase: Some(Phase::Ready),
+            due: Some(end.expires_at.0),
+            holds: true,
+        };
+        assert_eq!(Glance::of(&request), glance);
+        request.metadata.finalizers = None;
+        request.status = None;
+        let empty = Glance::of(&request);
+        assert_eq!((empty.due, empty.holds, empty.phase), (None, false, None));
+    }
+
+    #[test]
+    fn a_deleted_request_is_due_at_once() {
+        let mut deleted: AwsCredentialRequest = serde_json::from_slice(TYPICAL).unwrap();
+        let time = deleted.metadata.creation_timestamp.clone();
+        deleted.metadata.deletion_timestamp.clone_from(&time);
+        assert_eq!(due(&deleted), time.map(|t| t.0));
+    }
+}
