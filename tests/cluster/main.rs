@@ -20,6 +20,7 @@ mod issue;
 mod leadership;
 mod leases;
 mod least_policy;
+mod metrics_access;
 mod moto;
 mod operations;
 mod pacing;
