@@ -11,7 +11,7 @@ use super::shutdown;
 use super::sweep::SweepArgs;
 use super::version::Build;
 use crate::act::{Announcer, Hands, KubeCalls};
-use crate::aws::{Accounts, Calls, Signer};
+use crate::aws::{Accounts, Calls, Signer, roots};
 use crate::controller::{
     Context, Controllers, Desk, Ledger, Notices, Scope, SecretIndex, WaitingRoom,
 };
@@ -99,6 +99,7 @@ async fn serve(args: Args) -> Result<(), String> {
     } = args;
     endpoints.check()?;
     let log_level = telemetry::init(&log, log_format)?;
+    roots::check()?;
     let stop = shutdown::on_signal()?;
     let metrics = Metrics::default();
     let readiness = Readiness::default();

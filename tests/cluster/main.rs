@@ -31,6 +31,7 @@ mod rotation;
 mod rules;
 mod secrets;
 mod sessions;
+mod settings;
 mod static_users;
 mod sweep;
 mod trust;
