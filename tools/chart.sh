@@ -31,7 +31,7 @@ render() {
 
 render_all() {
     mkdir -p "$1"
-    render "$1/rbac.yaml" serviceaccount rbac
+    render "$1/rbac.yaml" serviceaccount rbac metrics-roles
     render "$1/deployment.yaml" deployment pdb
     render "$1/user-roles.yaml" user-roles
     render "$1/admission.yaml" admission

@@ -120,10 +120,13 @@ chmod 600 "$tmp/operator.kubeconfig"
 token=$(kubectl create token keylease -n keylease-system --duration=12h)
 kubectl --kubeconfig "$tmp/operator.kubeconfig" config set-credentials keylease --token="$token" >/dev/null
 kubectl --kubeconfig "$tmp/operator.kubeconfig" config set-context --current --user=keylease >/dev/null
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+port=$(free_port)
+metrics_port=$(free_port)
 # shellcheck disable=SC2016
 printf '%s$ KUBECONFIG=$tmp/operator.kubeconfig keylease controller &%s\n' "$dim" "$plain"
 KUBECONFIG=$tmp/operator.kubeconfig KEYLEASE_HTTP_ADDR=127.0.0.1:$port \
+    KEYLEASE_METRICS_ADDR=127.0.0.1:$metrics_port KEYLEASE_METRICS_ACCESS=loopback \
     ${with_us[@]+"${with_us[@]}"} "$keylease" controller >"$tmp/operator.log" 2>&1 &
 operator_pid=$!
 until python3 -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1])' \
@@ -183,7 +186,7 @@ It is all still running. In another shell:
   kubectl apply -f deploy/examples/request.yaml
   kubectl get awscr -w
   tail -f $tmp/operator.log
-  python3 -c 'import urllib.request as u; print(u.urlopen("http://127.0.0.1:$port/metrics").read().decode())'
+  python3 -c 'import urllib.request as u; print(u.urlopen("http://127.0.0.1:$metrics_port/metrics").read().decode())'
 
 Ctrl-C here ends and removes everything.
 END

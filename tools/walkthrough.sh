@@ -86,8 +86,11 @@ install -m 600 "$KUBECONFIG" "$operator_config"
 token=$(kubectl create token keylease -n keylease-system --duration=1h)
 kubectl --kubeconfig "$operator_config" config set-credentials keylease --token="$token" >/dev/null
 kubectl --kubeconfig "$operator_config" config set-context --current --user=keylease >/dev/null
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+port=$(free_port)
+metrics_port=$(free_port)
 KUBECONFIG=$operator_config KEYLEASE_HTTP_ADDR=127.0.0.1:$port \
+    KEYLEASE_METRICS_ADDR=127.0.0.1:$metrics_port KEYLEASE_METRICS_ACCESS=loopback \
     ${with_us[@]+"${with_us[@]}"} "$keylease" controller >"$tmp/operator.log" 2>&1 &
 operator_pid=$!
 until python3 -c 'import sys, urllib.request as u; u.urlopen(sys.argv[1])' \

@@ -14,6 +14,7 @@ mod keys;
 mod leading;
 mod registry;
 mod root_keys;
+pub mod roots;
 mod sessions;
 mod sign_in;
 mod teardown;

@@ -1,21 +1,21 @@
 //! `keylease controller`: starts everything, and stops it in order.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
+use super::endpoints::{EndpointArgs, Inside};
 use super::shutdown;
 use super::sweep::SweepArgs;
 use super::version::Build;
 use crate::act::{Announcer, Hands, KubeCalls};
-use crate::aws::{Accounts, Calls, Signer};
+use crate::aws::{Accounts, Calls, Signer, roots};
 use crate::controller::{
     Context, Controllers, Desk, Ledger, Notices, Scope, SecretIndex, WaitingRoom,
 };
-use crate::health::{self, Readiness};
+use crate::health::Readiness;
 use crate::leader::{Elector, Leadership};
 use crate::metrics::Metrics;
 use crate::observe;
@@ -31,9 +31,8 @@ const START_PAUSE: Duration = Duration::from_secs(2);
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Address of /healthz, /readyz and /metrics.
-    #[arg(long, env = "KEYLEASE_HTTP_ADDR", default_value = "0.0.0.0:8080")]
-    http_addr: SocketAddr,
+    #[command(flatten)]
+    endpoints: EndpointArgs,
 
     /// The operator's own namespace, where the Secrets of accounts lie.
     #[arg(long, env = "POD_NAMESPACE", default_value = "keylease-system")]
@@ -89,7 +88,7 @@ pub(super) fn run(args: Args) -> Result<(), String> {
 
 async fn serve(args: Args) -> Result<(), String> {
     let Args {
-        http_addr,
+        endpoints,
         namespace,
         watch_namespaces,
         log,
@@ -98,22 +97,24 @@ async fn serve(args: Args) -> Result<(), String> {
         instance,
         leader_elect,
     } = args;
+    endpoints.check()?;
     let log_level = telemetry::init(&log, log_format)?;
+    roots::check()?;
     let stop = shutdown::on_signal()?;
     let metrics = Metrics::default();
     let readiness = Readiness::default();
     readiness.expect("API server");
-    let health = tokio::spawn(health::serve(
-        http_addr,
-        readiness.clone(),
-        metrics.clone(),
-        log_level,
-        stop.clone(),
-    ));
+    endpoints.serve_health(readiness.clone(), stop.clone());
 
     let client = Client::try_default().await.map_err(|e| {
         format!("no cluster to work for ({e}); set KUBECONFIG or run inside a cluster")
     })?;
+    let inside = Inside {
+        metrics: metrics.clone(),
+        log_level,
+        client: client.clone(),
+    };
+    endpoints.serve_metrics(inside, stop.clone())?;
     let calls = KubeCalls::new(metrics.clone());
     let Some(cluster) = cluster_id(&client, &calls, &stop).await else {
         return Ok(());
@@ -175,7 +176,6 @@ async fn serve(args: Args) -> Result<(), String> {
     if let Some(tenure) = tenure {
         tenure.resign().await;
     }
-    health.abort();
     if lost.is_cancelled() {
         return Err("leadership was lost; the next start stands by".to_owned());
     }

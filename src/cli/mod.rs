@@ -3,6 +3,7 @@
 
 mod controller;
 mod crds;
+mod endpoints;
 mod iam_policy;
 pub mod plugin;
 mod reference;

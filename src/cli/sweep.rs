@@ -10,7 +10,7 @@ use super::plugin::paint::{Paint, Tint};
 use super::plugin::table::{Cell, Table};
 use crate::act::{Announcer, Hands, KubeCalls};
 use crate::api::{AwsAccount, GoDuration};
-use crate::aws::{Calls, Session, Signer};
+use crate::aws::{Calls, Session, Signer, roots};
 use crate::controller::credentials;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
@@ -105,6 +105,7 @@ pub(super) fn run(args: Args) -> Result<ExitCode, String> {
 }
 
 async fn sweep_all(args: Args) -> Result<ExitCode, String> {
+    roots::check()?;
     let client = Client::try_default()
         .await
         .map_err(|e| format!("no cluster to work for ({e}); set KUBECONFIG"))?;

@@ -101,6 +101,8 @@ async fn values_that_make_no_sense_are_refused() -> Story {
         "log.format=xml",
         "networkPolicy.egressPorts={70000}",
         "metrics.serviceMonitor.enable=true",
+        "metrics.secure=maybe",
+        "metrics.readers=prometheus",
         "admission.exempt.users={}x",
     ] {
         let flag = format!("--set={wrong}");

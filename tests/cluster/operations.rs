@@ -62,7 +62,7 @@ async fn the_log_level_is_changed_at_run_time() -> Story {
     };
     let scene = Scene::on(Bed::start(settings).await?, "loud").await?;
     let operator = scene.bed.operator.lock().await;
-    let addr = operator.http_addr().to_owned();
+    let addr = operator.metrics_addr().to_owned();
     drop(operator);
     let level = || async { Ok::<_, anyhow::Error>(http::get(&addr, "/log-level").await?.body) };
     assert_eq!(level().await?, "error");

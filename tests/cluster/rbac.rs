@@ -4,8 +4,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Result;
 use keylease_testbed::operator::NAMESPACE;
-use keylease_testbed::{ControlPlane, FakeAws, FakeConfig, Operator, http};
+use keylease_testbed::{ControlPlane, FakeAws, FakeConfig, Https, Operator, http};
 use serde_json::json;
 
 use crate::chart::install;
@@ -72,7 +73,11 @@ async fn main_road(cluster: &ControlPlane, namespace: &Namespace, env: &[(&str, 
 
     let aws = FakeAws::start(FakeConfig::default())?;
     let bin = Path::new(KEYLEASE);
-    let elected = [&[("KEYLEASE_LEADER_ELECT", "true")], env].concat();
+    let as_shipped = [
+        ("KEYLEASE_LEADER_ELECT", "true"),
+        ("KEYLEASE_METRICS_ACCESS", "reviewed"),
+    ];
+    let elected = [&as_shipped, env].concat();
     let mut operator = Operator::start(bin, &identity, &aws.endpoint(), &elected, &[])?;
     namespace.account("default", json!({})).await?;
     operator.wait_ready(SOON).await?;
@@ -139,7 +144,7 @@ async fn main_road(cluster: &ControlPlane, namespace: &Namespace, env: &[(&str, 
         "{events:?}"
     );
 
-    let metrics = operator.metrics().await?;
+    let metrics = scrape(cluster, &operator).await?;
     assert!(metrics.contains("create_event"), "{metrics}");
     assert!(metrics.contains("keylease_leader 1"), "{metrics}");
     let denied: Vec<&str> = metrics
@@ -161,6 +166,24 @@ async fn main_road(cluster: &ControlPlane, namespace: &Namespace, env: &[(&str, 
     let holder = [&holder[..], &["jsonpath={.spec.holderIdentity}"]].concat();
     assert_eq!(cluster.kubectl(&holder).await?, "", "not given up");
     Ok(())
+}
+
+/// The text of `/metrics`, read with the role that is shipped for it.
+async fn scrape(cluster: &ControlPlane, operator: &Operator) -> Result<String> {
+    cluster
+        .kubectl(&["create", "serviceaccount", "prometheus"])
+        .await?;
+    let bind = ["create", "clusterrolebinding", "prometheus"];
+    let role = "--clusterrole=keylease-metrics-reader";
+    let bind = [&bind[..], &[role, "--serviceaccount=default:prometheus"]].concat();
+    cluster.kubectl(&bind).await?;
+    let token = cluster
+        .service_account_token("default", "prometheus")
+        .await?;
+    let https = Https::trusting_anybody(operator.metrics_addr())?;
+    let answer = https.get("/metrics", Some(&token)).await?;
+    anyhow::ensure!(answer.status == 200, "{answer:?}");
+    Ok(answer.body)
 }
 
 /// The examples that people copy are taken by the API server, field by field.

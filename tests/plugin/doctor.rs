@@ -30,7 +30,7 @@ async fn tells_ok_from_broken() -> Result<()> {
     }
     // The operator of the tests runs outside of the cluster.
     assert!(
-        line(&said.out, "keylease-system/keylease").starts_with("warn"),
+        line(&said.out, "no Deployment labelled").starts_with("warn"),
         "{}",
         said.out
     );
@@ -94,11 +94,38 @@ async fn names_the_rights_that_are_missing() -> Result<()> {
         "{}",
         said.out
     );
+    // Not being allowed to look everywhere, it looked in the usual place.
+    assert!(
+        line(&said.out, "Deployment in keylease-system").starts_with("warn"),
+        "{}",
+        said.out
+    );
     // By discovery, which everybody may use.
     assert!(
         line(&said.out, "keylease.dev/v1alpha1 is installed").starts_with("ok"),
         "{}",
         said.out
     );
+    Ok(())
+}
+
+/// A release of any name, in any namespace.
+#[tokio::test]
+async fn finds_the_operator_by_its_label() -> Result<()> {
+    let scene = Scene::alone("d-label").await?;
+    let pod = json!({"app.kubernetes.io/name": "keylease"});
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "aws-leases", "namespace": "d-label", "labels": pod},
+        "spec": {"replicas": 0, "selector": {"matchLabels": pod}, "template": {
+            "metadata": {"labels": pod},
+            "spec": {"containers": [{"name": "keylease", "image": "keylease"}]},
+        }},
+    });
+    let cluster = &scene.bed.cluster;
+    cluster.kubectl_apply(&deployment.to_string()).await?;
+    let said = scene.run(&["doctor"]).await?;
+    let seen = line(&said.out, "Deployment d-label/aws-leases");
+    assert!(seen.starts_with("FAIL"), "{}", said.out);
     Ok(())
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an answer may take.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a server answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,12 +44,24 @@ async fn within_limit(method: &str, addr: &str, path: &str, body: &str) -> Resul
 }
 
 async fn exchange(method: &str, addr: &str, path: &str, body: &str) -> Result<Answer> {
-    let mut stream = TcpStream::connect(addr).await?;
+    let stream = TcpStream::connect(addr).await?;
+    ask(
+        stream,
+        &format!("{method} {path}"),
+        &format!("Host: {addr}"),
+        body,
+    )
+    .await
+}
+
+/// Asks on a connection that is there: method and path, headers, body.
+pub(crate) async fn ask<S>(mut stream: S, what: &str, headers: &str, body: &str) -> Result<Answer>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let length = body.len();
     // HTTP/1.0: the answer is not chunked and ends with the connection.
-    let request = format!(
-        "{method} {path} HTTP/1.0\r\nHost: {addr}\r\nContent-Length: {length}\r\n\r\n{body}"
-    );
+    let request = format!("{what} HTTP/1.0\r\n{headers}\r\nContent-Length: {length}\r\n\r\n{body}");
     stream.write_all(request.as_bytes()).await?;
     let mut raw = Vec::new();
     stream.read_to_end(&mut raw).await?;

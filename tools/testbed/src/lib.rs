@@ -19,6 +19,7 @@ pub mod aws;
 pub mod aws_cli;
 pub mod control_plane;
 pub mod http;
+pub mod https;
 pub mod moto;
 pub mod node;
 pub mod operator;
@@ -31,6 +32,7 @@ mod work_dir;
 
 pub use aws::{FakeAws, FakeConfig, Fault, FaultKind};
 pub use control_plane::{ControlPlane, ControlPlaneOptions};
+pub use https::Https;
 pub use moto::{Moto, MotoOptions};
 pub use node::{Node, NodeNetwork};
 pub use operator::Operator;

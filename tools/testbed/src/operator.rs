@@ -22,6 +22,7 @@ pub struct Operator {
     child: Child,
     spec: Spec,
     http_addr: String,
+    metrics_addr: String,
     dir: WorkDir,
 }
 
@@ -29,8 +30,9 @@ impl Operator {
     /// Starts `BIN controller EXTRA_ARGS`.
     ///
     /// Its environment has `PATH`, a temporary `HOME`, `KUBECONFIG`, the AWS
-    /// settings of [`aws_cli::env()`], `POD_NAMESPACE`, `KEYLEASE_HTTP_ADDR`
-    /// and `KEYLEASE_LEADER_ELECT=false`, and nothing else of this process's:
+    /// settings of [`aws_cli::env()`], `POD_NAMESPACE`, `KEYLEASE_HTTP_ADDR`,
+    /// `KEYLEASE_METRICS_ADDR`, `KEYLEASE_METRICS_ACCESS=loopback` and
+    /// `KEYLEASE_LEADER_ELECT=false`, and nothing else of this process's:
     /// one that is killed and started again would have to wait for its own
     /// Lease to run out. `extra_env` adds and overrides.
     ///
@@ -45,6 +47,7 @@ impl Operator {
     ) -> Result<Self> {
         let dir = WorkDir::temporary("operator")?;
         let http_addr = format!("127.0.0.1:{}", ports::free()?);
+        let metrics_addr = format!("127.0.0.1:{}", ports::free()?);
         let mut spec = Spec::new(bin)
             .arg("controller")
             .args(extra_args.iter().copied())
@@ -53,7 +56,9 @@ impl Operator {
             .env("KUBECONFIG", kubeconfig.display().to_string())
             .env("POD_NAMESPACE", NAMESPACE)
             .env("KEYLEASE_LEADER_ELECT", "false")
-            .env("KEYLEASE_HTTP_ADDR", &http_addr);
+            .env("KEYLEASE_HTTP_ADDR", &http_addr)
+            .env("KEYLEASE_METRICS_ADDR", &metrics_addr)
+            .env("KEYLEASE_METRICS_ACCESS", "loopback");
         for (name, value) in aws_cli::env(aws_endpoint) {
             spec = spec.env(name, value);
         }
@@ -65,14 +70,22 @@ impl Operator {
             child,
             spec,
             http_addr,
+            metrics_addr,
             dir,
         })
     }
 
-    /// `host:port` of `/healthz`, `/readyz` and `/metrics`.
+    /// `host:port` of `/healthz` and `/readyz`.
     #[must_use]
     pub fn http_addr(&self) -> &str {
         &self.http_addr
+    }
+
+    /// `host:port` of `/metrics` and `/log-level`: without TLS and for everybody,
+    /// unless `extra_env` has another `KEYLEASE_METRICS_ACCESS`.
+    #[must_use]
+    pub fn metrics_addr(&self) -> &str {
+        &self.metrics_addr
     }
 
     /// Waits until `/readyz` answers 200.
@@ -96,12 +109,12 @@ impl Operator {
         ready.with_context(|| self.child.log_tail())
     }
 
-    /// The text of `/metrics`.
+    /// The text of `/metrics`, where everybody may read it.
     ///
     /// # Errors
     /// When the operator does not answer.
     pub async fn metrics(&self) -> Result<String> {
-        Ok(http::get(&self.http_addr, "/metrics").await?.body)
+        Ok(http::get(&self.metrics_addr, "/metrics").await?.body)
     }
 
     /// SIGKILL.

@@ -87,7 +87,11 @@ impl Pki {
         self.sign(params)
     }
 
-    fn serving(&self, addresses: &[IpAddr]) -> Result<Identity> {
+    /// A server's certificate for these addresses and the API server's names.
+    ///
+    /// # Errors
+    /// When signing fails.
+    pub fn serving(&self, addresses: &[IpAddr]) -> Result<Identity> {
         let mut params = named("kube-apiserver", None);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

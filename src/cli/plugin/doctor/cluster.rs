@@ -1,8 +1,6 @@
-//! The state of accounts, roles, requests and the operator.
+//! The state of accounts, roles and requests.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::apps::v1::Deployment;
-use kube::Api;
 
 use super::super::client::{ACCOUNTS, REQUESTS, ROLES, Session, list};
 use super::super::{wait, when};
@@ -15,8 +13,6 @@ use crate::api::{
 const STUCK: SignedDuration = SignedDuration::from_mins(5);
 /// More stuck requests than these are counted, not told.
 const TOLD: usize = 10;
-/// Name of the operator's Deployment.
-const DEPLOYMENT: &str = "keylease";
 
 /// Whether the operator can sign in to each account.
 pub(super) async fn accounts(session: &Session) -> Vec<Finding> {
@@ -137,37 +133,6 @@ fn since(request: &AwsCredentialRequest) -> Option<Timestamp> {
     let ready = get_condition(conditions.unwrap_or_default(), ConditionType::Ready);
     let created = request.metadata.creation_timestamp.as_ref().map(|t| t.0);
     ready.map(|c| c.last_transition_time.0).or(created)
-}
-
-/// Whether the operator runs, as far as the person may see.
-pub(super) async fn operator(session: &Session, namespace: &str) -> Finding {
-    let api: Api<Deployment> = Api::namespaced(session.client.clone(), namespace);
-    let name = format!("Deployment {namespace}/{DEPLOYMENT}");
-    match api.get_opt(DEPLOYMENT).await {
-        Ok(Some(deployment)) => {
-            let available = deployment
-                .status
-                .and_then(|s| s.available_replicas)
-                .unwrap_or(0);
-            if available > 0 {
-                return Finding::ok(format!("{name} is available"));
-            }
-            let remedy = format!("kubectl -n {namespace} describe deployment {DEPLOYMENT}");
-            Finding::fail(format!("{name} is not available"), remedy)
-        }
-        Ok(None) => Finding::warn(
-            format!("{name} is not there"),
-            "name the operator's namespace with --operator-namespace; an operator outside the \
-             cluster cannot be seen",
-        ),
-        Err(error) => Finding::warn(
-            format!("{name} cannot be seen"),
-            match error {
-                kube::Error::Api(status) => status.message,
-                other => other.to_string(),
-            },
-        ),
-    }
 }
 
 #[cfg(test)]

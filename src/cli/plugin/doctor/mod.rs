@@ -2,6 +2,7 @@
 
 mod cluster;
 mod definitions;
+mod operator;
 mod rights;
 
 use jiff::Timestamp;
@@ -20,9 +21,10 @@ pub(super) struct Args {
     #[arg(short = 'A', long)]
     all_namespaces: bool,
 
-    /// The operator's namespace.
-    #[arg(long, value_name = "NAME", default_value = "keylease-system")]
-    operator_namespace: String,
+    /// The operator's namespace. Default: all that you may list Deployments in,
+    /// else keylease-system.
+    #[arg(long, value_name = "NAME")]
+    operator_namespace: Option<String>,
 }
 
 /// How a check went.
@@ -103,7 +105,7 @@ pub(super) async fn run(args: Args, target: Target) -> Result<u8, Failure> {
         findings.extend(cluster::roles(&session).await);
         findings.extend(cluster::requests(&session, all_namespaces, now).await);
     }
-    findings.push(cluster::operator(&session, &operator_namespace).await);
+    findings.extend(operator::check(&session, operator_namespace.as_deref()).await);
     let paint = Paint::stdout();
     let text: String = findings.iter().map(|f| f.render(paint)).collect();
     paint::print(&text)?;

@@ -6,6 +6,7 @@ mod helm;
 mod kubectl;
 mod servers;
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -243,10 +244,32 @@ impl ControlPlane {
     /// # Errors
     /// When there is no such service account.
     pub async fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<PathBuf> {
-        let args = ["create", "token", name, "-n", namespace, "--duration=24h"];
-        let token = self.kubectl(&args).await?;
+        let token = self.service_account_token(namespace, name).await?;
         let file = format!("token_{namespace}_{name}.kubeconfig");
-        self.write_config(&file, &Actor::Token(token.trim()))
+        self.write_config(&file, &Actor::Token(&token))
+    }
+
+    /// A real token, good for a day, of a service account that exists.
+    ///
+    /// # Errors
+    /// When there is no such service account.
+    pub async fn service_account_token(&self, namespace: &str, name: &str) -> Result<String> {
+        let args = ["create", "token", name, "-n", namespace, "--duration=24h"];
+        Ok(self.kubectl(&args).await?.trim().to_owned())
+    }
+
+    /// A server's certificate for 127.0.0.1, signed by the cluster's CA.
+    ///
+    /// # Errors
+    /// When signing fails.
+    pub fn serving_certificate(&self) -> Result<Identity> {
+        self.pki.serving(&[IpAddr::from(Ipv4Addr::LOCALHOST)])
+    }
+
+    /// The CA's certificate, PEM.
+    #[must_use]
+    pub fn ca_pem(&self) -> String {
+        self.pki.ca_pem()
     }
 
     /// A kubeconfig with a client certificate, for a part of the cluster.
