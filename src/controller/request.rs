@@ -119,14 +119,15 @@ fn seat(view: &View, ctx: &Context) -> Result<Option<Seat>, Option<Duration>> {
     let per_second = session
         .as_ref()
         .map_or(f64::INFINITY, |s| s.per_second(service));
+    let class = priority.class;
     let wish = Wish {
         line: Line {
             account: session.map_or_else(Default::default, |s| s.facts.account_id.as_str().into()),
             service,
-            class: priority.class,
+            class,
         },
         priority,
-        slots: pacing::slots(per_second),
+        slots: pacing::slots(class, per_second),
         at_once: view.in_hand().is_some(),
     };
     match ctx.waiting_room.enter(request, wish) {

@@ -27,8 +27,13 @@ pub const PATIENCE: Duration = Duration::from_secs(15);
 /// is always at hand, and little enough to be done within [`PATIENCE`] (an
 /// issue takes three calls).
 const BEGUN_SECONDS: f64 = 2.0;
-/// Fewest and most requests of a class that are worked on at a time.
-const SLOTS: (usize, usize) = (4, 128);
+/// Fewest requests of a class that are worked on at a time.
+const FEWEST: usize = 4;
+/// The most of them.
+const MOST: usize = 128;
+/// The most that are revoked at a time: what ends together should not wait for
+/// each other, as the first call, which ends the key, is what counts.
+const MOST_REVOKED: usize = 256;
 
 /// A service with a budget of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -160,10 +165,13 @@ impl Priority {
 }
 
 /// How many requests of one class may be worked on at a time with this budget.
-pub fn slots(per_second: f64) -> usize {
-    let (fewest, most) = SLOTS;
+pub fn slots(class: Class, per_second: f64) -> usize {
+    let most = match class {
+        Class::Revoke => MOST_REVOKED,
+        _ => MOST,
+    };
     // A negative rate or one that is no number becomes 0.
-    ((per_second * BEGUN_SECONDS) as usize).clamp(fewest, most)
+    ((per_second * BEGUN_SECONDS) as usize).clamp(FEWEST, most)
 }
 
 /// Which budget the work on a request waits for, by what the cache says of its

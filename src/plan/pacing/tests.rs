@@ -311,10 +311,12 @@ fn revocation_overtakes_a_burst() {
 
 #[test]
 fn work_is_begun_by_the_budget() {
-    assert_eq!(slots(0.5), 4);
-    assert_eq!(slots(10.0), 20);
-    assert_eq!(slots(f64::INFINITY), 128);
-    assert_eq!(slots(f64::NAN), 4);
+    let issue = |per_second| slots(Class::Issue, per_second);
+    assert_eq!(issue(0.5), 4);
+    assert_eq!(issue(10.0), 20);
+    assert_eq!(issue(f64::INFINITY), 128);
+    assert_eq!(issue(f64::NAN), 4);
+    assert_eq!(slots(Class::Revoke, f64::INFINITY), 256);
 }
 
 /// Five thousand leases ended while IAM was away; it comes back at ten calls a
