@@ -26,7 +26,13 @@ step "the chart, and deploy/ which is made of it"
 tools/helm/build.sh
 tools/chart.sh lint
 tools/chart.sh check
-(cd tools/promql && go run . ../../charts/keylease/files/alerts.yaml ../../charts/keylease/files/dashboard.json)
+step "alerts, each on series where it fires and where it does not; the dashboard's structure"
+tools/prometheus/build.sh
+(cd tools/prometheus && go test -tags=remove_all_sd ./dashboard)
+tools=${TOOLS_BIN:-target/tools/bin}
+"$tools/promtool" check rules --lint-fatal charts/keylease/files/alerts.yaml
+"$tools/promtool" test rules tests/alerts.yaml
+"$tools/dashboard" check charts/keylease/files/dashboard.json
 step "licences and bans"
 if command -v cargo-deny >/dev/null; then
     cargo deny --offline check licenses bans sources
