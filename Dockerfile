@@ -7,8 +7,8 @@
 #     --tag ghcr.io/keylease/keylease:0.1.0 .
 #
 # Both platforms are compiled on the builder's own (no emulation). Without Docker:
-# tools/image/build.sh. Before a release both FROM lines are pinned by digest
-# (docs/release.md).
+# tools/image/build.sh. Before a release, what it is built with is pinned by
+# digest (tools/image/bases.sh, docs/release.md).
 FROM --platform=$BUILDPLATFORM rust:1.95-slim-bookworm AS build
 RUN apt-get update \
     && apt-get install --no-install-recommends -y ca-certificates clang lld musl-tools \

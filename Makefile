@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo walkthrough test e2e e2e-kind node-tools check crashes simulate chaos bench tools crds reference build release image chart install-plugin clean
+.PHONY: help demo walkthrough dashboard test e2e e2e-kind node-tools check crashes simulate chaos bench tools crds reference build release image chart install-plugin clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -12,6 +12,10 @@ demo: tools build ## Run the main job on a local control plane and a local AWS s
 
 walkthrough: build tools ## What people do with Vault, done with Keylease, and checked
 	@tools/walkthrough.sh
+
+dashboard: build tools ## Look at the dashboard: a day's work in two minutes, scraped by a Prometheus (KEEP=1 leaves it up)
+	@tools/prometheus/build.sh
+	@tools/dashboard.sh
 
 test: tools ## Pass every test that runs here
 	@tools/test.sh

@@ -26,10 +26,17 @@ step "the chart, and deploy/ which is made of it"
 tools/helm/build.sh
 tools/chart.sh lint
 tools/chart.sh check
-(cd tools/promql && go run . ../../charts/keylease/files/alerts.yaml ../../charts/keylease/files/dashboard.json)
+step "alerts, each on series where it fires and where it does not; the dashboard's structure"
+tools/prometheus/build.sh
+(cd tools/prometheus && go test -tags=remove_all_sd ./dashboard)
+tools=${TOOLS_BIN:-target/tools/bin}
+"$tools/promtool" check rules --lint-fatal charts/keylease/files/alerts.yaml
+"$tools/promtool" test rules tests/alerts.yaml
+"$tools/dashboard" check charts/keylease/files/dashboard.json
 step "licences and bans"
+PATH=$(realpath "$tools"):$PATH
 if command -v cargo-deny >/dev/null; then
-    cargo deny --offline check licenses bans sources
+    cargo deny --offline check --hide-inclusion-graph licenses bans sources
 else
-    echo "skipped: cargo-deny is not installed (cargo install cargo-deny)"
+    echo "skipped: no cargo-deny (cargo install cargo-deny --locked --root target/tools)"
 fi

@@ -11,9 +11,10 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::context::{Concerned, Context};
 use super::ledger::Change;
-use crate::api::{AwsCredentialRequest, AwsRole, Phase};
+use crate::api::{AwsCredentialRequest, AwsRole};
 use crate::audit;
 use crate::cache::{Filed, due};
+use crate::metrics::first_issue;
 use crate::observe;
 use crate::plan::effect::{Attachment, Effect, Fault, FaultClass, Outcome};
 use crate::plan::intent::has_finalizer;
@@ -281,12 +282,8 @@ fn note(effect: &Effect, outcome: &Outcome, view: &View, account: &str, ctx: &Co
             tracing::info!(namespace, request = name, reason, "{}", event.message);
             ctx.metrics.transition(reason);
         }
-        let created = request.metadata.creation_timestamp.as_ref();
-        let first = view.phase() != Some(Phase::Ready);
-        if let (Some(created), Some(Phase::Ready), true) = (created, report.status.phase, first) {
-            let took = Timestamp::now().duration_since(created.0);
-            ctx.metrics
-                .issued_after(Duration::try_from(took).unwrap_or_default());
+        if let Some(took) = first_issue(request, report, Timestamp::now()) {
+            ctx.metrics.issued_after(took);
         }
     }
 }

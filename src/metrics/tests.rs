@@ -8,6 +8,8 @@ const PAGE: &str = include_str!("../../docs/operations.md");
 const ALERTS: &str = include_str!("../../charts/keylease/files/alerts.yaml");
 const DASHBOARD: &str = include_str!("../../charts/keylease/files/dashboard.json");
 
+const ALERT_TESTS: &str = include_str!("../../tests/alerts.yaml");
+
 /// Names of series, without what Prometheus appends for histograms.
 fn names(text: &str) -> BTreeSet<String> {
     let word = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
@@ -26,8 +28,8 @@ fn documented() -> BTreeSet<String> {
         .collect()
 }
 
-/// The names that `/metrics` shows once everything has happened.
-fn shown() -> BTreeSet<String> {
+/// What `/metrics` shows once everything has happened.
+fn text() -> String {
     let metrics = Metrics::default();
     metrics.call("iam", "CreateUser", "ok");
     metrics.reconcile("request", "ok");
@@ -39,7 +41,12 @@ fn shown() -> BTreeSet<String> {
     metrics.sweep.ended("Swept", Duration::ZERO);
     metrics.sweep.suspected("key_lost");
     metrics.inventory.show_one_of_each();
-    let text = metrics.render();
+    metrics.render()
+}
+
+/// The names in it.
+fn shown() -> BTreeSet<String> {
+    let text = text();
     let types = text.lines().filter_map(|l| l.strip_prefix("# TYPE "));
     types
         .map(|line| match line.split_once(' ') {
@@ -67,6 +74,49 @@ fn alerts_and_dashboard_ask_for_what_there_is() {
     let unseen: Vec<_> = unseen.iter().filter(|n| !in_alerts.contains(*n)).collect();
     let seldom = ["keylease_leases_overdue", "keylease_sweep_duration_seconds"];
     assert_eq!(unseen, seldom);
+}
+
+/// A series without its value: the name, and the names of its labels. Bounds of
+/// buckets keep their value; what Prometheus adds is left out.
+fn series(line: &str) -> (&str, BTreeSet<&str>) {
+    let (name, labels) = line.split_once('{').unwrap_or((line, ""));
+    let labels = labels.split(['}', ',']).filter(|label| !label.is_empty());
+    let kept = labels.map(|label| match label.starts_with("le=") {
+        true => label,
+        false => label.split('=').next().unwrap_or(label),
+    });
+    let added = ["job", "instance"];
+    (name, kept.filter(|label| !added.contains(label)).collect())
+}
+
+#[test]
+fn alerts_are_tested_on_series_that_there_are() {
+    let text = text();
+    let exported: BTreeSet<_> = text
+        .lines()
+        .filter_map(|line| line.rsplit_once(' '))
+        .map(|(line, _)| series(line))
+        .collect();
+    let tested = ALERT_TESTS
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- series: "));
+    let unknown: Vec<_> = tested
+        .map(series)
+        .filter(|series| !exported.contains(series))
+        .collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+#[test]
+fn every_alert_is_tested() {
+    let alerts = ALERTS
+        .lines()
+        .filter_map(|l| l.trim().strip_prefix("- alert: "));
+    for alert in alerts {
+        let named = format!("alertname: {alert}\n");
+        let cases = ALERT_TESTS.matches(&named).count();
+        assert!(cases >= 2, "{alert} fires in one, and not in another");
+    }
 }
 
 #[test]
