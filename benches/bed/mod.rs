@@ -37,7 +37,8 @@ metadata: {name: other}
 apiVersion: keylease.dev/v1alpha1
 kind: AwsAccount
 metadata: {name: default}
-spec: {}
+# AWS allows 5,000 users in an account, the fake as many as are measured.
+spec: {limits: {maxUsers: 0}}
 ---
 apiVersion: keylease.dev/v1alpha1
 kind: AwsRole

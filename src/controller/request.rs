@@ -18,7 +18,7 @@ use crate::metrics::first_issue;
 use crate::observe;
 use crate::plan::effect::{Attachment, Effect, Fault, FaultClass, Outcome};
 use crate::plan::intent::has_finalizer;
-use crate::plan::pacing::{self, Priority};
+use crate::plan::pacing::{self, Priority, Stage};
 use crate::plan::view::{RoleHint, RoleView, View};
 use crate::plan::{self, Step, adopted, backoff};
 
@@ -68,7 +68,7 @@ async fn advance(request: Arc<AwsCredentialRequest>, ctx: &Context) -> Option<Du
     view.role_hint = role_hint(&view, ctx);
     let on_arrival = ctx.ledger.note(&view.request);
     let pause = match seat(&view, ctx) {
-        Ok(_seat) => run(&mut view, &mut key, ctx).await,
+        Ok(seat) => run(&mut view, &mut key, seat.as_ref(), ctx).await,
         Err(waits) => waits,
     };
     if ctx.hand_over.is_cancelled() {
@@ -144,6 +144,7 @@ fn seat(view: &View, ctx: &Context) -> Result<Option<Seat>, Option<Duration>> {
 async fn run(
     view: &mut View,
     key: &mut Option<crate::key_material::KeyMaterial>,
+    seat: Option<&Seat>,
     ctx: &Context,
 ) -> Option<Duration> {
     for _ in 0..MAX_STEPS {
@@ -180,6 +181,10 @@ async fn run(
         if let Err(fault) = progress {
             return Some(stalled(view, &fault, ctx));
         }
+        if seat.is_some_and(|seat| gives_way(view, seat, ctx)) {
+            ctx.metrics.reconcile("request", "gives_way");
+            return Some(Duration::ZERO);
+        }
     }
     tracing::error!(
         namespace = view.request.namespace_name(),
@@ -188,6 +193,13 @@ async fn run(
     );
     ctx.metrics.reconcile("request", "circle");
     Some(CIRCLE_PAUSE)
+}
+
+/// Where many leases end together all keys are to die first: one that is dead
+/// gives its seat to one that is not. What it did is on the desk.
+fn gives_way(view: &View, seat: &Seat, ctx: &Context) -> bool {
+    let stage = Priority::of(view, Timestamp::now()).stage;
+    stage == Stage::KeyDead && ctx.waiting_room.is_wanted(seat, stage)
 }
 
 async fn perform(

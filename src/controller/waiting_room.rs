@@ -20,7 +20,7 @@ use super::context::{Concerned, Notices};
 use crate::api::AwsCredentialRequest;
 use crate::metrics::Metrics;
 use crate::plan::pacing::fair::{Fair, Place};
-use crate::plan::pacing::{Class, Priority, Service};
+use crate::plan::pacing::{Class, Priority, Service, Stage};
 
 /// Whom a request waits with: those that need the same budget for the same.
 /// Lines do not wait for each other, so revocations find seats while issuing
@@ -139,6 +139,14 @@ impl WaitingRoom {
             line,
             namespace,
         })
+    }
+
+    /// Whether somebody waits in the line of this seat who goes before a
+    /// request of that stage.
+    pub fn is_wanted(&self, seat: &Seat, stage: Stage) -> bool {
+        let state = self.state.lock();
+        let seats = state.lines.get(&seat.line);
+        seats.is_some_and(|seats| seats.waiting.has_before(stage))
     }
 
     /// The request wants nothing any more.

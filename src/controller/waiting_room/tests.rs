@@ -27,6 +27,10 @@ impl Room {
     }
 
     fn ask_at(&self, class: Class, who: &str, at_once: bool) -> Option<Seat> {
+        self.ask_as(class, who, Stage::New, at_once)
+    }
+
+    fn ask_as(&self, class: Class, who: &str, stage: Stage, at_once: bool) -> Option<Seat> {
         let (namespace, name) = who.split_once('/').unwrap();
         let mut asking = request();
         asking.metadata.name = Some(name.to_owned());
@@ -38,7 +42,7 @@ impl Room {
         let priority = Priority {
             class,
             namespace: namespace.into(),
-            stage: Stage::New,
+            stage,
             since: Timestamp::UNIX_EPOCH,
         };
         let wish = Wish {
@@ -122,4 +126,29 @@ fn whoever_is_called_and_does_not_come_gives_its_seat_back() {
     room.room.leave("a", "6");
     drop(revoked);
     assert!(room.is_empty());
+}
+
+#[test]
+fn whose_key_is_dead_is_told_that_others_with_a_key_wait() {
+    let mut room = Room::new();
+    let first = room.ask(Class::Revoke, "a/1").unwrap();
+    let second = room.ask(Class::Revoke, "a/2").unwrap();
+    assert!(!room.room.is_wanted(&first, Stage::KeyDead));
+    assert!(
+        room.ask_as(Class::Revoke, "a/3", Stage::KeyDead, false)
+            .is_none()
+    );
+    assert!(
+        !room.room.is_wanted(&first, Stage::KeyDead),
+        "no better than it"
+    );
+    assert!(
+        room.ask_as(Class::Revoke, "a/4", Stage::Begun, false)
+            .is_none()
+    );
+    assert!(room.room.is_wanted(&first, Stage::KeyDead));
+    drop(first);
+    assert_eq!(room.called(), ["a/4"], "before the one that came first");
+    drop(second);
+    assert_eq!(room.called(), ["a/3"]);
 }

@@ -69,6 +69,12 @@ impl<T> Fair<T> {
         self.len == 0
     }
 
+    /// Whether something waits that is nearer to what counts than this stage.
+    pub fn has_before(&self, stage: Stage) -> bool {
+        let mut first = self.flows.values().filter_map(|f| f.waiting.keys().next());
+        first.any(|place| place.stage < stage)
+    }
+
     /// Lets something wait; its place, to take it out again.
     pub fn push(&mut self, namespace: &Arc<str>, stage: Stage, since: Timestamp, item: T) -> Place {
         self.arrivals += 1;

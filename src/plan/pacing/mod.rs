@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::effect::Effect;
+use super::effect::{Attachment, Effect};
 use super::intent;
 use super::live;
 use super::view::View;
@@ -103,6 +103,9 @@ pub enum Stage {
     Begun,
     /// Nothing yet.
     New,
+    /// It is being revoked and its keys are dead: what is left on the user
+    /// waits for those whose keys still work.
+    KeyDead,
 }
 
 /// The place of a call among others.
@@ -223,6 +226,16 @@ fn ended_at(view: &View, now: Timestamp) -> Option<Timestamp> {
     removal.filter(|at| now >= *at)
 }
 
+/// Whether every key of the lease was deleted, by this process.
+fn is_key_dead(view: &View) -> bool {
+    let Some((_, credential)) = view.live() else {
+        return false;
+    };
+    let previous = view.previous().map(|p| &p.access_key_id);
+    let mut keys = previous.into_iter().chain([&credential.access_key_id]);
+    keys.all(|key| view.work.cleared.contains(&Attachment::Key(key.clone())))
+}
+
 fn stage(view: &View) -> Stage {
     let work = &view.work;
     let user = matches!(work.user, UserFact::Ours | UserFact::Taken);
@@ -231,6 +244,8 @@ fn stage(view: &View) -> Stage {
     let inherited = intent::has_finalizer(&view.request) && !work.began;
     if view.in_hand().is_some() {
         Stage::KeyInHand
+    } else if is_key_dead(view) {
+        Stage::KeyDead
     } else if user || inherited || view.live().is_some() {
         Stage::Begun
     } else {
