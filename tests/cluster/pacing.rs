@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
+use jiff::{SignedDuration, Timestamp};
 use keylease::api::Phase;
 use keylease_testbed::aws::{Call, Outcome, Rate};
 use keylease_testbed::{FakeConfig, wait};
@@ -112,5 +113,53 @@ async fn revocation_overtakes_issuing() -> Story {
     let throttled = |c: &&Call| matches!(&c.outcome, Outcome::Error(code) if code == "Throttling");
     let throttled = journal.iter().filter(throttled).count();
     assert!(throttled * 20 < journal.len(), "{throttled} throttled");
+    Ok(())
+}
+
+/// Where many leases are revoked and AWS is slow, all keys die before what is
+/// left of the users is removed: with three calls a lease in a third of the
+/// time.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_keys_die_before_the_users_go() -> Story {
+    /// More than are worked on at a time with this budget.
+    const LEASES: usize = 80;
+    let bed = slow_bed().await?;
+    let scene = Scene::on(bed.clone(), "pace-keys").await?;
+    scene.role(json!({})).await?;
+    let names: Vec<_> = (0..LEASES).map(|n| format!("r{n}")).collect();
+    try_join_all(names.iter().map(|name| scene.request(name, json!({})))).await?;
+    for name in &names {
+        scene.ready_within(name, LATER).await?;
+    }
+    bed.aws.clear_journal();
+    // Leases begin on whole seconds; the next one is certainly after them.
+    let mark = Timestamp::now() + SignedDuration::from_secs(1);
+    scene
+        .role(json!({"revokeBefore": mark.to_string()}))
+        .await?;
+    wait::until_ok("all to be revoked", LATER, || async {
+        let left = bed.aws.users().len();
+        ensure!(left == 0, "{left} users are left");
+        Ok(())
+    })
+    .await?;
+    let done = |op: &str| {
+        let journal = bed.aws.journal();
+        let done = journal
+            .into_iter()
+            .filter(|c| c.op == op && matches!(c.outcome, Outcome::Applied));
+        done.map(|c| c.at).collect::<Vec<_>>()
+    };
+    let keys = done("DeleteAccessKey");
+    assert_eq!(keys.len(), LEASES);
+    let last = keys.into_iter().max().context("no keys")?;
+    let early = done("DeleteUser")
+        .into_iter()
+        .filter(|at| *at < last)
+        .count();
+    assert!(
+        early <= LEASES / 8,
+        "{early} users went before the last key"
+    );
     Ok(())
 }
