@@ -12,7 +12,8 @@ use super::reasons::{Reason, Verdict};
 use super::secret::{self, SecretView};
 use super::view::{AccountView, RoleView, View};
 use super::work::{Doubt, Held, KeysFact, SETTLE, SecretGate, UserFact};
-use super::{Look, Step, adopted, session, status, ttl};
+use super::{Look, Step, adopted, backoff, session, status, ttl};
+use crate::api::{ConditionType, get_condition};
 
 /// When to look again at what waits for another object, should its watch event
 /// be missed.
@@ -32,6 +33,9 @@ enum Halt {
 
 /// The next step for a request that is to have a credential, or another one.
 pub(super) fn next(view: &View, now: Timestamp) -> Step {
+    if let Some(step) = still_blocked(view, now) {
+        return step;
+    }
     let rotates = view.live().is_some() && !view.rotating() && secret_stands(view);
     let granted = match (view.trusted_intent(), view.intent()) {
         (Some(intent), _) if !rotates => return build(view, &intent, now),
@@ -73,6 +77,26 @@ pub(super) fn next(view: &View, now: Timestamp) -> Step {
         }
         (Granted::User(new), Some(old)) if old.makes_the_same(&new) => build(view, &old, now),
         (_, Some(_)) => changed(),
+    }
+}
+
+/// A request that another's Secret has stopped looks at that first: as long as
+/// it is in the way, a retry costs this one read, and no write.
+fn still_blocked(view: &View, now: Timestamp) -> Option<Step> {
+    let status = view.request.status.as_ref()?;
+    let ready = get_condition(&status.conditions, ConditionType::Ready)?;
+    let begun = view.intent().is_some() || view.live().is_some();
+    if begun || ready.reason != Reason::SecretConflict.as_str() {
+        return None;
+    }
+    match view.secret {
+        SecretView::Unread => Some(Step::Look(Look::Secret)),
+        SecretView::Absent | SecretView::Ours(_) => None,
+        SecretView::Foreign => {
+            let pause = backoff::as_long_again(&view.request, now);
+            let wait = Step::Wait(now.checked_add(pause).unwrap_or(now));
+            Some(status::refused(view, &conflict(view), now).map_or(wait, Step::Do))
+        }
     }
 }
 
