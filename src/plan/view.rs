@@ -168,12 +168,18 @@ impl View {
             .filter(|i| self.work.vetted.as_ref() == Some(i))
     }
 
-    /// Everything that was put on the live user, by status and intent.
+    /// Everything that may be on the live user, by status and intent.
+    ///
+    /// What an intent retires is off the user by the time at which the status
+    /// shows another key than the one that the intent replaces. One that
+    /// replaces none has no such mark, and is believed to be under way.
     pub fn permissions_on_user(&self) -> BTreeSet<Permission> {
         let mut all = self.permissions_told();
         if let Some(intent) = self.intent() {
             all.extend(intent.permissions);
-            all.extend(intent.retired);
+            if intent.replaces.is_none() || self.rotating() {
+                all.extend(intent.retired);
+            }
         }
         all
     }
