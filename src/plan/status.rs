@@ -330,6 +330,7 @@ pub(super) fn attempt_failed(view: &View, verdict: &Verdict, now: Timestamp) -> 
     let Verdict { reason, message } = verdict;
     let ending = view.request.metadata.deletion_timestamp.is_some()
         || view.work.abandon.is_some()
+        || (view.live().is_some() && view.phase() == Some(Phase::Revoking))
         || view
             .live()
             .is_some_and(|(lease, _)| now >= lease.expires_at.0);
@@ -382,6 +383,16 @@ pub(super) fn expired(view: &View, now: Timestamp) -> Effect {
         &format!("the lease ended{end}"),
         now,
     )
+}
+
+/// The lease is about to be taken down before its end.
+pub(super) fn revoking(view: &View, now: Timestamp) -> Effect {
+    let role = &view.request.spec.role_ref.name;
+    let message = format!("AwsRole {role} revokes the lease; its credential is being removed");
+    let draft = Draft::of(view, Phase::Revoking, now)
+        .not_ready(Reason::Revoking, &message)
+        .set(ConditionType::Revoked, false, Reason::Revoking, &message);
+    draft.report(None)
 }
 
 /// The role revoked the lease and AWS holds nothing any more.
