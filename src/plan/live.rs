@@ -22,6 +22,11 @@ const RESTORE_PAUSE: SignedDuration = SignedDuration::from_secs(60);
 
 /// The next step for a running lease.
 pub(super) fn next(view: &View, lease: &Lease, credential: &Credential, now: Timestamp) -> Step {
+    // Somebody took the finalizer off a request whose user lives: put it back,
+    // before an end that may take several attempts.
+    if let (Some(intent), false) = (view.intent(), intent::has_finalizer(&view.request)) {
+        return Step::Do(Effect::Begin(Box::new(intent)));
+    }
     if now >= lease.expires_at.0 {
         let lapsed = view.rotates();
         let ending = if lapsed {
@@ -38,10 +43,6 @@ pub(super) fn next(view: &View, lease: &Lease, credential: &Credential, now: Tim
     // now, so it is finished, and whatever the role allows today follows.
     if view.phase() == Some(Phase::Revoking) {
         return ending::next(view, Ending::Lapsed, now);
-    }
-    // Somebody took the finalizer off a request whose user lives: put it back.
-    if let (Some(intent), false) = (view.intent(), intent::has_finalizer(&view.request)) {
-        return Step::Do(Effect::Begin(Box::new(intent)));
     }
     if let Some(previous) = view.previous()
         && (now >= previous.remove_at.0 || rotation_due(view, lease, now))
@@ -227,7 +228,7 @@ fn revoked_by_role(view: &View, lease: &Lease, now: Timestamp) -> Option<Step> {
     }
     let revoked = match &view.role {
         RoleView::Unread => return Some(Step::Look(Look::Role)),
-        RoleView::Absent => true,
+        RoleView::Absent | RoleView::Leaving(_) => true,
         RoleView::Found(role) => {
             let before = role.spec.revoke_before.as_ref().map(|t| t.0);
             before.is_some_and(|t| lease.issued_at.0 < t)
