@@ -120,7 +120,11 @@ pub(super) fn issued(
         permissions: intent.permissions.iter().map(ToString::to_string).collect(),
     };
     // The old key lives on for the overlap, unless that is nothing.
-    let replaced = intent.replaces.as_ref().filter(|_| view.rotating());
+    let is_there = |old: &&String| {
+        let key = Attachment::Key((*old).clone());
+        view.rotating() && !view.work.cleared.contains(&key)
+    };
+    let replaced = intent.replaces.as_ref().filter(is_there);
     let previous = replaced
         .filter(|_| !overlap.is_zero())
         .map(|old| PreviousKey {

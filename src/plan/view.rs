@@ -105,8 +105,22 @@ pub enum RoleView {
     Unread,
     /// There is no such role.
     Absent,
+    /// It is being deleted: nothing more is made with it, and it still says who
+    /// holds its static user.
+    Leaving(Arc<AwsRole>),
     /// The role.
     Found(Arc<AwsRole>),
+}
+
+impl RoleView {
+    /// What was read.
+    pub fn of(found: Option<Arc<AwsRole>>) -> Self {
+        match found {
+            None => Self::Absent,
+            Some(role) if role.metadata.deletion_timestamp.is_some() => Self::Leaving(role),
+            Some(role) => Self::Found(role),
+        }
+    }
 }
 
 /// The account of a request.

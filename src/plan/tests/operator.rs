@@ -229,7 +229,7 @@ fn look(what: Look, view: &mut View, world: &World) {
     match what {
         Look::Request => view.saw_request(world.request.clone()),
         Look::Role => {
-            view.role = world.role.clone().map_or(RoleView::Absent, RoleView::Found);
+            view.role = RoleView::of(world.role.clone());
         }
         // Whoever else held it is gone.
         Look::Holder => view.holder = HolderView::Gone,
