@@ -250,7 +250,7 @@ fn revoked_by_role(view: &View, lease: &Lease, now: Timestamp) -> Option<Step> {
 /// status before the key goes: should the role be changed back and this process
 /// die meanwhile, the next one would take the key in the Secret for a live one.
 /// A session is not deleted in AWS, so there is nothing to remember.
-fn revoke(view: &View, ending: Ending, now: Timestamp) -> Step {
+pub(super) fn revoke(view: &View, ending: Ending, now: Timestamp) -> Step {
     if view.intent().is_some() && view.phase() != Some(Phase::Revoking) {
         return Step::Do(status::revoking(view, now));
     }
