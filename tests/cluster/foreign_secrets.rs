@@ -69,14 +69,20 @@ async fn a_request_that_waits_for_a_name_is_not_written_to() -> Story {
     scene.request("app", json!({})).await?;
     scene.refused("app", "SecretConflict").await?;
     let before = scene.requests().get("app").await?;
-    let looked = looks_at_secrets(&scene).await?;
+    until_looked_again(&scene, 3).await?;
+    assert_eq!(scene.requests().get("app").await?, before);
+    expect_untouched(&scene, &theirs).await?;
+    Ok(())
+}
+
+/// Waits until the operator has read a Secret so many more times.
+async fn until_looked_again(scene: &Scene, times: u64) -> Result<()> {
+    let looked = looks_at_secrets(scene).await?;
     let until = Instant::now() + LATER;
-    while looks_at_secrets(&scene).await? < looked + 3 {
+    while looks_at_secrets(scene).await? < looked + times {
         ensure!(Instant::now() < until, "nobody looks whether it is free");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    assert_eq!(scene.requests().get("app").await?, before);
-    expect_untouched(&scene, &theirs).await?;
     Ok(())
 }
 
