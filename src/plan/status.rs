@@ -338,7 +338,10 @@ pub(super) fn attempt_failed(view: &View, verdict: &Verdict, now: Timestamp) -> 
         || view
             .live()
             .is_some_and(|(lease, _)| now >= lease.expires_at.0);
-    let taken_back = !intent::has_finalizer(&view.request);
+    // Without our finalizer nothing is held any more; unless somebody took it
+    // off while this process works on a live lease, which then puts it back.
+    let stripped = view.live().is_some() && view.work.vetted.is_some();
+    let taken_back = !intent::has_finalizer(&view.request) && !stripped;
     let phase = match (taken_back, ending) {
         (true, _) => reason.phase_without_credential(),
         (false, true) => Phase::Revoking,
