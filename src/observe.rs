@@ -67,10 +67,7 @@ async fn role(view: &mut View, client: &Client, calls: &KubeCalls) -> Result<(),
     let api: Api<AwsRole> = Api::all(client.clone());
     let name = &view.request.spec.role_ref.name;
     let found = calls.make("get_role", api.get_opt(name)).await?;
-    view.role = match found {
-        Some(role) if role.metadata.deletion_timestamp.is_none() => RoleView::Found(Arc::new(role)),
-        _ => RoleView::Absent,
-    };
+    view.role = RoleView::of(found.map(Arc::new));
     Ok(())
 }
 

@@ -18,7 +18,7 @@ impl Hands {
         role: &RoleView,
         holder: Option<&Holder>,
     ) -> Result<Outcome, Fault> {
-        let RoleView::Found(role) = role else {
+        let (RoleView::Found(role) | RoleView::Leaving(role)) = role else {
             return Err(Fault {
                 class: FaultClass::NotFound,
                 message: "the role was not read".to_owned(),

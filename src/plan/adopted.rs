@@ -13,11 +13,12 @@ use jiff::{SignedDuration, Timestamp};
 use super::effect::{Attachment, Effect};
 use super::ending::{self, Ending};
 use super::intent::Intent;
-use super::issue::refuse;
+use super::issue::{self, refuse};
 use super::reasons::{Reason, Verdict};
+use super::secret::SecretView;
 use super::view::{HolderView, RoleView, View};
 use super::work::{KeysFact, SETTLE};
-use super::{Look, Step, status};
+use super::{Look, Step, live, status};
 use crate::api::{AwsRole, GoDuration, Holder};
 
 /// Length of the period where a role names none.
@@ -170,7 +171,11 @@ pub(super) fn foreign_keys(
 ) -> Result<Vec<String>, Step> {
     let role = match &view.role {
         RoleView::Unread => return Err(Step::Look(Look::Role)),
-        RoleView::Absent => {
+        // The watch has not told of it yet; the read has.
+        RoleView::Absent | RoleView::Leaving(_) if view.live().is_some() => {
+            return Err(live::revoke(view, Ending::Revoked, now));
+        }
+        RoleView::Absent | RoleView::Leaving(_) => {
             let verdict = Verdict::new(Reason::RoleNotFound, "the AwsRole was deleted");
             return Err(Step::TakeBack(verdict));
         }
@@ -239,16 +244,20 @@ pub(super) fn crowded(
     foreign: &[String],
     now: Timestamp,
 ) -> Option<Step> {
-    let foreign: Vec<_> = keys.iter().filter(|k| foreign.contains(k)).collect();
+    let (foreign, own): (Vec<_>, Vec<_>) = keys.iter().partition(|k| foreign.contains(k));
     if keys.len() < MAX_KEYS || foreign.is_empty() {
         return None;
+    }
+    // A key whose Secret was lost while it was being replaced serves nobody.
+    if let (Some(key), false) = (own.first(), issue::secret_stands(view)) {
+        return Some(Step::Do(Effect::Clear(Attachment::Key((*key).clone()))));
     }
     let verdict = no_room(intent, &foreign);
     Some(Step::Do(status::attempt_failed(view, &verdict, now)))
 }
 
 /// A list of keys, when it can be believed.
-fn list(view: &View, now: Timestamp) -> Step {
+pub(super) fn list(view: &View, now: Timestamp) -> Step {
     let since = match view.work.keys {
         KeysFact::Uncertain(since) => since,
         // This process asked for no key yet; a former one may have.
@@ -263,18 +272,40 @@ fn list(view: &View, now: Timestamp) -> Step {
     }
 }
 
+/// Whether the user has no more keys of ours than the status shows, so that they
+/// need not be listed: the lease is at rest, which its Secret tells. A Secret that was lost may have
+/// a successor under way, with a key that only AWS knows. `None`: the Secret has
+/// to be read.
+pub(super) fn rests(view: &View) -> Option<bool> {
+    let Some((_, credential)) = view.live() else {
+        return Some(false);
+    };
+    if view.rotating() || view.work.in_flight() {
+        return Some(false);
+    }
+    match &view.secret {
+        // Listed before, or this process deleted the Secret of a lease at rest.
+        _ if matches!(view.work.keys, KeysFact::Known(_)) => Some(false),
+        SecretView::Unread => None,
+        SecretView::Ours(facts) => Some(facts.holds(&credential.access_key_id)),
+        SecretView::Absent | SecretView::Foreign => Some(false),
+    }
+}
+
 /// The next step towards a user on which no key of ours is left.
 pub(super) fn end(view: &View, intent: &Intent, ending: Ending, now: Timestamp) -> Step {
     let role = match &view.role {
         RoleView::Unread => return Step::Look(Look::Role),
         RoleView::Absent => None,
-        RoleView::Found(role) => Some(role.as_ref()),
+        RoleView::Leaving(role) | RoleView::Found(role) => Some(role.as_ref()),
     };
     let claim = role.and_then(|role| claim(view, intent, role));
     let mut keys = own_keys(view);
-    // A lease that rests has the keys that its status shows; anything else is
-    // looked at. Without a claim no key was asked for.
-    let rests = view.live().is_some() && !view.rotating() && !view.work.in_flight();
+    // Without a claim no key was asked for.
+    let rests = match rests(view) {
+        Some(rests) => rests,
+        None => return Step::Look(Look::Secret),
+    };
     if let (Some(claim), false) = (claim, rests) {
         let KeysFact::Known(listed) = &view.work.keys else {
             return list(view, now);

@@ -26,6 +26,17 @@ pub fn pause(failures: u32, seed: &str) -> SignedDuration {
     SignedDuration::from_millis_i128(full.as_millis() * i128::from(percent) / 100)
 }
 
+/// The pause before the next look at what nobody tells us of, when nothing is
+/// written in between: as long again as it has been since the last failure,
+/// within the bounds of [`pause`] and with its spread.
+pub fn as_long_again(request: &AwsCredentialRequest, now: Timestamp) -> SignedDuration {
+    let last = request.status.as_ref();
+    let last = last.and_then(|s| s.last_failure_time.as_ref());
+    let so_far = last.map_or(SignedDuration::ZERO, |t| now.duration_since(t.0));
+    let doublings = so_far.as_secs().max(1).ilog2();
+    pause(doublings.saturating_add(1), request.uid_str())
+}
+
 /// When the request may be tried again, if it failed lately. A change of the
 /// spec (or a deletion, which raises the generation too) is tried at once.
 pub fn retry_at(request: &AwsCredentialRequest) -> Option<Timestamp> {

@@ -10,9 +10,10 @@ use super::intent::{Intent, Permission};
 use super::lease::{Term, truncate, whole_second_from};
 use super::reasons::{Reason, Verdict};
 use super::secret::{self, SecretView};
-use super::view::{AccountView, RoleView, View};
+use super::view::{AccountView, RoleView, SecretHint, View};
 use super::work::{Doubt, Held, KeysFact, SETTLE, SecretGate, UserFact};
-use super::{Look, Step, adopted, session, status, ttl};
+use super::{Look, Step, adopted, backoff, session, status, ttl};
+use crate::api::{ConditionType, get_condition};
 
 /// When to look again at what waits for another object, should its watch event
 /// be missed.
@@ -32,6 +33,9 @@ enum Halt {
 
 /// The next step for a request that is to have a credential, or another one.
 pub(super) fn next(view: &View, now: Timestamp) -> Step {
+    if let Some(step) = still_blocked(view, now) {
+        return step;
+    }
     let rotates = view.live().is_some() && !view.rotating() && secret_stands(view);
     let granted = match (view.trusted_intent(), view.intent()) {
         (Some(intent), _) if !rotates => return build(view, &intent, now),
@@ -43,6 +47,9 @@ pub(super) fn next(view: &View, now: Timestamp) -> Step {
             // lease runs on to its end.
             (Err(Halt::Refused(verdict)), Some(_)) if view.live().is_none() => {
                 return Step::TakeBack(verdict);
+            }
+            (Err(Halt::Refused(verdict)), None) if view.live().is_none() => {
+                return left_by_session(view).unwrap_or_else(|| refuse(view, &verdict, now));
             }
             (Err(Halt::Refused(verdict) | Halt::Waits(verdict)), _) => {
                 return refuse(view, &verdict, now);
@@ -76,6 +83,36 @@ pub(super) fn next(view: &View, now: Timestamp) -> Step {
     }
 }
 
+/// A session that was delivered, and never told of: its request is refused now,
+/// and what has no intent takes nothing back. The watch knows of the Secret.
+fn left_by_session(view: &View) -> Option<Step> {
+    match (&view.hint, &view.secret) {
+        (SecretHint::Holds(_), SecretView::Unread) => Some(Step::Look(Look::Secret)),
+        (_, SecretView::Ours(facts)) => Some(Step::Do(Effect::DeleteSecret(facts.clone()))),
+        _ => None,
+    }
+}
+
+/// A request that another's Secret has stopped looks at that first: as long as
+/// it is in the way, a retry costs this one read, and no write.
+fn still_blocked(view: &View, now: Timestamp) -> Option<Step> {
+    let status = view.request.status.as_ref()?;
+    let ready = get_condition(&status.conditions, ConditionType::Ready)?;
+    let begun = view.intent().is_some() || view.live().is_some();
+    if begun || ready.reason != Reason::SecretConflict.as_str() {
+        return None;
+    }
+    match view.secret {
+        SecretView::Unread => Some(Step::Look(Look::Secret)),
+        SecretView::Absent | SecretView::Ours(_) => None,
+        SecretView::Foreign => {
+            let pause = backoff::as_long_again(&view.request, now);
+            let wait = Step::Wait(now.checked_add(pause).unwrap_or(now));
+            Some(status::refused(view, &conflict(view), now).map_or(wait, Step::Do))
+        }
+    }
+}
+
 fn changed() -> Step {
     Step::TakeBack(Verdict::new(
         Reason::RoleInvalid,
@@ -86,7 +123,7 @@ fn changed() -> Step {
 
 /// Whether the Secret holds the key that the status shows, and AWS is not known
 /// to have lost it.
-fn secret_stands(view: &View) -> bool {
+pub(super) fn secret_stands(view: &View) -> bool {
     if view.work.doubt == Doubt::KeyLost {
         return false;
     }
@@ -118,7 +155,7 @@ fn rotate(view: &View, old: &Intent, new: Intent) -> Step {
 fn admitted(view: &View, now: Timestamp) -> Result<Granted, Halt> {
     let role = match &view.role {
         RoleView::Unread => return Err(Halt::Look(Look::Role)),
-        RoleView::Absent => {
+        RoleView::Absent | RoleView::Leaving(_) => {
             let name = &view.request.spec.role_ref.name;
             let message =
                 format!("there is no AwsRole {name}; create it or name another in a new request");
@@ -216,7 +253,7 @@ fn role(view: &View, intent: &Intent) -> Option<Step> {
     };
     match &view.role {
         RoleView::Unread => Some(Step::Look(Look::Role)),
-        RoleView::Absent => changed(Reason::RoleNotFound, "was deleted"),
+        RoleView::Absent | RoleView::Leaving(_) => changed(Reason::RoleNotFound, "was deleted"),
         RoleView::Found(role) => {
             let user = role.spec.iam_user.as_ref();
             let document = user.and_then(|u| u.policy_document.as_ref());
@@ -248,6 +285,9 @@ fn key(view: &View, intent: &Intent, now: Timestamp) -> Step {
                 Step::Do(Effect::ListKeys)
             };
         }
+        // Of a user that was there before nothing else tells when a former
+        // process asked for a key.
+        KeysFact::Unlisted if intent.adopted => return adopted::list(view, now),
         KeysFact::Unlisted => return Step::Do(Effect::ListKeys),
         KeysFact::Known(others) => others,
     };

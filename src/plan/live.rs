@@ -22,6 +22,11 @@ const RESTORE_PAUSE: SignedDuration = SignedDuration::from_secs(60);
 
 /// The next step for a running lease.
 pub(super) fn next(view: &View, lease: &Lease, credential: &Credential, now: Timestamp) -> Step {
+    // Somebody took the finalizer off a request whose user lives: put it back,
+    // before an end that may take several attempts.
+    if let (Some(intent), false) = (view.intent(), intent::has_finalizer(&view.request)) {
+        return Step::Do(Effect::Begin(Box::new(intent)));
+    }
     if now >= lease.expires_at.0 {
         let lapsed = view.rotates();
         let ending = if lapsed {
@@ -34,9 +39,10 @@ pub(super) fn next(view: &View, lease: &Lease, credential: &Credential, now: Tim
     if let Some(step) = revoked_by_role(view, lease, now) {
         return step;
     }
-    // Somebody took the finalizer off a request whose user lives: put it back.
-    if let (Some(intent), false) = (view.intent(), intent::has_finalizer(&view.request)) {
-        return Step::Do(Effect::Begin(Box::new(intent)));
+    // The taking down had begun, and its cause is gone: the key may be dead by
+    // now, so it is finished, and whatever the role allows today follows.
+    if view.phase() == Some(Phase::Revoking) {
+        return ending::next(view, Ending::Lapsed, now);
     }
     if let Some(previous) = view.previous()
         && (now >= previous.remove_at.0 || rotation_due(view, lease, now))
@@ -99,7 +105,9 @@ pub(super) fn is_resting(view: &View, now: Timestamp) -> bool {
     };
     let work = &view.work;
     let idle = view.in_hand().is_none() && work.failure.is_none() && work.abandon.is_none();
-    let doubtful = work.doubt.is_open() || view.phase() == Some(Phase::Issuing);
+    // In these phases the key is lost, or may be.
+    let doubted = matches!(view.phase(), Some(Phase::Issuing | Phase::Revoking));
+    let doubtful = work.doubt.is_open() || doubted;
     let asked = renewal_asked(view, lease).is_some() || hint_revokes(view, lease);
     let guarded = credential.user_name.is_none() || intent::has_finalizer(&view.request);
     guarded
@@ -213,14 +221,14 @@ pub(super) fn hint_revokes(view: &View, lease: &Lease) -> bool {
 /// only makes us look.
 fn revoked_by_role(view: &View, lease: &Lease, now: Timestamp) -> Option<Step> {
     if view.role_hint.account_leaving {
-        return Some(ending::next(view, Ending::Revoked, now));
+        return Some(revoke(view, Ending::Revoked, now));
     }
     if !hint_revokes(view, lease) && !matches!(view.role, RoleView::Found(_)) {
         return None;
     }
     let revoked = match &view.role {
         RoleView::Unread => return Some(Step::Look(Look::Role)),
-        RoleView::Absent => true,
+        RoleView::Absent | RoleView::Leaving(_) => true,
         RoleView::Found(role) => {
             let before = role.spec.revoke_before.as_ref().map(|t| t.0);
             before.is_some_and(|t| lease.issued_at.0 < t)
@@ -235,7 +243,18 @@ fn revoked_by_role(view: &View, lease: &Lease, now: Timestamp) -> Option<Step> {
     } else {
         Ending::Revoked
     };
-    Some(ending::next(view, ending, now))
+    Some(revoke(view, ending, now))
+}
+
+/// Takes a lease down before its end. That it has begun is written into the
+/// status before the key goes: should the role be changed back and this process
+/// die meanwhile, the next one would take the key in the Secret for a live one.
+/// A session is not deleted in AWS, so there is nothing to remember.
+pub(super) fn revoke(view: &View, ending: Ending, now: Timestamp) -> Step {
+    if view.intent().is_some() && view.phase() != Some(Phase::Revoking) {
+        return Step::Do(status::revoking(view, now));
+    }
+    ending::next(view, ending, now)
 }
 
 /// A request whose lease has ended: let go of it, and delete it in time.

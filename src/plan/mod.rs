@@ -105,7 +105,7 @@ pub fn next(view: &View, now: Timestamp) -> Step {
     let look = match view.seen {
         Seen::Direct => false,
         Seen::Stale => true,
-        Seen::Cached => finalizer && !resting,
+        Seen::Cached => (finalizer || view.live().is_some()) && !resting,
     };
     if look {
         return Step::Look(Look::Request);

@@ -10,8 +10,8 @@ use super::intent::has_finalizer;
 use super::reasons::{Reason, Verdict};
 use super::secret::SecretView;
 use super::view::{RoleView, Seen, View};
-use super::work::{Doubt, Held, KeysFact, SecretGate, UserFact, Work};
-use super::{doubt, faults};
+use super::work::{Held, KeysFact, SecretGate, UserFact, Work};
+use super::{adopted, doubt, faults};
 use crate::api::{AwsCredentialRequest, Phase};
 
 /// First pause between two proofs of a key; it grows by half to
@@ -36,7 +36,13 @@ impl View {
     /// time at which it was taken up.
     pub fn worth_keeping(&self) -> bool {
         let work = &self.work;
-        let unfinished = self.live().is_none() || self.rotating();
+        let shown = self.live().map(|(_, c)| c.access_key_id.as_str());
+        let lost = match (&self.secret, shown) {
+            (SecretView::Ours(facts), Some(shown)) => !facts.holds(shown),
+            (SecretView::Absent | SecretView::Foreign, Some(_)) => true,
+            (SecretView::Unread, _) | (_, None) => false,
+        };
+        let unfinished = shown.is_none() || self.rotating() || lost;
         let under_way = has_finalizer(&self.request) && unfinished;
         let touched = !work.cleared.is_empty() || work.user != UserFact::Unknown;
         let troubled = work.stalls > 0
@@ -113,6 +119,7 @@ impl View {
             _ => None,
         };
         let told = self.permissions_told();
+        let rested = adopted::rests(self) == Some(true);
         let was_live = self.live().is_some();
         if let Outcome::Request(request) = &outcome {
             self.request = request.clone();
@@ -121,11 +128,11 @@ impl View {
         let intent_stands = self.intent().is_some();
         let rotation = self.rotating();
         let vetted = self.intent();
-        let adopted = vetted.as_ref().is_some_and(|i| i.adopted);
+        let is_static = vetted.as_ref().is_some_and(|i| i.adopted);
         let work = &mut self.work;
         match (effect, outcome) {
             (Effect::Claim(_) | Effect::Unclaim, Outcome::Role(role)) => {
-                self.role = RoleView::Found(role);
+                self.role = RoleView::of(Some(role));
             }
             (Effect::ReadGroup(group), Outcome::Group(policies)) => {
                 work.groups.insert(group.clone(), policies);
@@ -159,7 +166,7 @@ impl View {
                 work.began = true;
                 work.vetted = vetted;
                 work.secret = SecretGate::Unchecked;
-                work.user = if adopted {
+                work.user = if is_static {
                     UserFact::Ours
                 } else {
                     UserFact::Gone
@@ -173,13 +180,20 @@ impl View {
                 self.secret = SecretView::Ours(facts);
             }
             (Effect::Restart(workload, _), _) => work.restarted.push(workload.clone()),
-            (Effect::DeleteSecret(_), _) => self.secret = SecretView::Absent,
+            // The Secret goes after the keys: with that of a static user at
+            // rest there is none left, and nothing would tell so any more.
+            (Effect::DeleteSecret(_), _) => {
+                self.secret = SecretView::Absent;
+                if is_static && rested {
+                    work.keys = KeysFact::Known(Vec::new());
+                }
+            }
             (Effect::DeleteRequest, _) => self.gone = true,
             (Effect::Report(report), _) => {
                 work.failure = None;
                 // Others may change their keys during the pause that follows.
                 let known = matches!(work.keys, KeysFact::Known(_));
-                if adopted && known && work.held.is_none() && report.status.failures.is_some() {
+                if is_static && known && work.held.is_none() && report.status.failures.is_some() {
                     work.keys = KeysFact::Unlisted;
                 }
                 // The lease ended and another is to follow: from the beginning,
@@ -194,13 +208,11 @@ impl View {
                 if !intent_stands {
                     work.abandon = None;
                 }
-                if report.status.phase == Some(Phase::Ready) {
-                    let failed = report.status.failures.is_some();
-                    let doubt = std::mem::take(&mut work.doubt);
-                    *work = Work {
-                        doubt: if failed { doubt } else { Doubt::None },
-                        ..Work::new(now)
-                    };
+                // A failed attempt to follow a live lease goes on from what it
+                // has: the key in hand is as good as before.
+                let served = report.status.phase == Some(Phase::Ready);
+                if served && report.status.failures.is_none() {
+                    *work = Work::new(now);
                 }
             }
             // A request that was taken back tells why now that it is clean.
@@ -220,7 +232,7 @@ impl View {
                 work.inventory = None;
                 work.held = None;
             }
-            (Effect::InspectUser, Outcome::User(owner)) => self.record_owner(owner),
+            (Effect::InspectUser, Outcome::User(owner)) => self.record_owner(owner, now),
             (Effect::Grant(permission), _) => {
                 work.granted.insert(permission.clone(), true);
             }
@@ -267,12 +279,16 @@ impl View {
         }
     }
 
-    fn record_owner(&mut self, owner: Owner) {
+    fn record_owner(&mut self, owner: Owner, now: Timestamp) {
         let work = &mut self.work;
         match (&owner, work.user) {
             // CreateUser says that it exists, GetUser that it does not: IAM's
-            // readers lag. Neither may be believed yet.
+            // readers lag, or somebody deleted it in between. Neither may be
+            // believed yet; it is asked anew.
             (Owner::Nobody, UserFact::Taken) => {
+                work.user = UserFact::Unknown;
+                work.granted.clear();
+                work.started = now;
                 work.failure = Some(Verdict::new(
                     Reason::AwsUnavailable,
                     "IAM contradicts itself about the user: CreateUser or DeleteUser finds it, \
@@ -407,7 +423,11 @@ impl View {
             (Effect::CreateKey, FaultClass::NoAnswer) => work.keys = KeysFact::Uncertain(now),
             // Somebody else made keys: find them and remove them.
             (Effect::CreateKey, FaultClass::QuotaExceeded) => work.keys = KeysFact::Unlisted,
-            (Effect::CreateKey, FaultClass::NotFound) => work.user = UserFact::Unknown,
+            // Somebody deleted the user, and what was on it is gone too.
+            (Effect::CreateKey | Effect::ListKeys, FaultClass::NotFound) => {
+                work.user = UserFact::Unknown;
+                work.granted.clear();
+            }
             _ => {}
         }
         // What is gone has no status to count its failures in.

@@ -9,7 +9,7 @@ use super::lease::{Term, truncate};
 use super::secret::SecretView;
 use super::session_spec::SessionSpec;
 use super::view::View;
-use super::work::SecretGate;
+use super::work::{Held, SecretGate};
 use super::{Look, Step, status};
 
 /// One session, into the Secret.
@@ -32,7 +32,9 @@ pub(super) fn issue(view: &View, spec: &SessionSpec, now: Timestamp) -> Step {
             status::session_issued(view, spec, id, term, now)
         });
     }
-    match view.in_hand() {
+    // One that ended before its status could be written helps nobody.
+    let lives = |held: &&Held| held.expires.is_none_or(|end| now < end);
+    match view.in_hand().filter(lives) {
         Some(held) => {
             let issued_at = truncate(now);
             let expires_at = truncate(held.expires.unwrap_or(now));

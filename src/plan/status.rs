@@ -120,7 +120,11 @@ pub(super) fn issued(
         permissions: intent.permissions.iter().map(ToString::to_string).collect(),
     };
     // The old key lives on for the overlap, unless that is nothing.
-    let replaced = intent.replaces.as_ref().filter(|_| view.rotating());
+    let is_there = |old: &&String| {
+        let key = Attachment::Key((*old).clone());
+        view.rotating() && !view.work.cleared.contains(&key)
+    };
+    let replaced = intent.replaces.as_ref().filter(is_there);
     let previous = replaced
         .filter(|_| !overlap.is_zero())
         .map(|old| PreviousKey {
@@ -330,10 +334,14 @@ pub(super) fn attempt_failed(view: &View, verdict: &Verdict, now: Timestamp) -> 
     let Verdict { reason, message } = verdict;
     let ending = view.request.metadata.deletion_timestamp.is_some()
         || view.work.abandon.is_some()
+        || (view.live().is_some() && view.phase() == Some(Phase::Revoking))
         || view
             .live()
             .is_some_and(|(lease, _)| now >= lease.expires_at.0);
-    let taken_back = !intent::has_finalizer(&view.request);
+    // Without our finalizer nothing is held any more; unless somebody took it
+    // off while this process works on a live lease, which then puts it back.
+    let stripped = view.live().is_some() && view.work.vetted.is_some();
+    let taken_back = !intent::has_finalizer(&view.request) && !stripped;
     let phase = match (taken_back, ending) {
         (true, _) => reason.phase_without_credential(),
         (false, true) => Phase::Revoking,
@@ -382,6 +390,16 @@ pub(super) fn expired(view: &View, now: Timestamp) -> Effect {
         &format!("the lease ended{end}"),
         now,
     )
+}
+
+/// The lease is about to be taken down before its end.
+pub(super) fn revoking(view: &View, now: Timestamp) -> Effect {
+    let role = &view.request.spec.role_ref.name;
+    let message = format!("AwsRole {role} revokes the lease; its credential is being removed");
+    let draft = Draft::of(view, Phase::Revoking, now)
+        .not_ready(Reason::Revoking, &message)
+        .set(ConditionType::Revoked, false, Reason::Revoking, &message);
+    draft.report(None)
 }
 
 /// The role revoked the lease and AWS holds nothing any more.

@@ -105,8 +105,22 @@ pub enum RoleView {
     Unread,
     /// There is no such role.
     Absent,
+    /// It is being deleted: nothing more is made with it, and it still says who
+    /// holds its static user.
+    Leaving(Arc<AwsRole>),
     /// The role.
     Found(Arc<AwsRole>),
+}
+
+impl RoleView {
+    /// What was read.
+    pub fn of(found: Option<Arc<AwsRole>>) -> Self {
+        match found {
+            None => Self::Absent,
+            Some(role) if role.metadata.deletion_timestamp.is_some() => Self::Leaving(role),
+            Some(role) => Self::Found(role),
+        }
+    }
 }
 
 /// The account of a request.
@@ -168,12 +182,18 @@ impl View {
             .filter(|i| self.work.vetted.as_ref() == Some(i))
     }
 
-    /// Everything that was put on the live user, by status and intent.
+    /// Everything that may be on the live user, by status and intent.
+    ///
+    /// What an intent retires is off the user by the time at which the status
+    /// shows another key than the one that the intent replaces. One that
+    /// replaces none has no such mark, and is believed to be under way.
     pub fn permissions_on_user(&self) -> BTreeSet<Permission> {
         let mut all = self.permissions_told();
         if let Some(intent) = self.intent() {
             all.extend(intent.permissions);
-            all.extend(intent.retired);
+            if intent.replaces.is_none() || self.rotating() {
+                all.extend(intent.retired);
+            }
         }
         all
     }

@@ -1,12 +1,14 @@
 //! Secrets that are not ours are never changed and never deleted, whatever
 //! they are called and whatever they claim (O4).
 
-use anyhow::{Context, Result};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
-use crate::harness::{LATER, Scene, Story};
+use crate::harness::{Bed, LATER, Scene, Settings, Story};
 
 /// The Secret is to the byte what it was, version included.
 async fn expect_untouched(scene: &Scene, before: &Secret) -> Result<()> {
@@ -56,6 +58,40 @@ async fn a_name_that_becomes_free_is_taken() -> Story {
     scene.ready_within("app", LATER).await?;
     scene.expect_one_key("app").await?;
     Ok(())
+}
+
+/// As long as the name is taken, the request is looked at and not written to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_waits_for_a_name_is_not_written_to() -> Story {
+    let scene = Scene::on(Bed::start(Settings::default()).await?, "foreign-waits").await?;
+    scene.role(json!({})).await?;
+    let theirs = scene.foreign_secret("app", json!({})).await?;
+    scene.request("app", json!({})).await?;
+    scene.refused("app", "SecretConflict").await?;
+    let before = scene.requests().get("app").await?;
+    until_looked_again(&scene, 3).await?;
+    assert_eq!(scene.requests().get("app").await?, before);
+    expect_untouched(&scene, &theirs).await?;
+    Ok(())
+}
+
+/// Waits until the operator has read a Secret so many more times.
+async fn until_looked_again(scene: &Scene, times: u64) -> Result<()> {
+    let looked = looks_at_secrets(scene).await?;
+    let until = Instant::now() + LATER;
+    while looks_at_secrets(scene).await? < looked + times {
+        ensure!(Instant::now() < until, "nobody looks whether it is free");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
+/// How often the operator has read a Secret.
+async fn looks_at_secrets(scene: &Scene) -> Result<u64> {
+    let metrics = scene.bed.operator.lock().await.metrics().await?;
+    let reads = metrics.lines().filter(|l| l.contains("\"get_secret\""));
+    let counts = reads.filter_map(|l| l.rsplit(' ').next()?.parse::<u64>().ok());
+    Ok(counts.sum())
 }
 
 /// Labels, annotations and an owner reference that look like ours do not make

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::operator::Operator;
+use super::operator::{Mishap, Operator};
 use super::world::World;
 use super::{request, role, world};
 use crate::api::{
@@ -133,6 +133,12 @@ fn a_rotation_brings_the_user_to_what_the_role_says_today() {
             "arn:aws:iam::aws:policy/Other".into()
         )]
     );
+    // What is off is not taken off again by the rotations that follow: each
+    // removes the key before it, and nothing else.
+    world.applied.clear();
+    run(&mut operator, &mut world, 100);
+    let count = |name: &str| world.applied.iter().filter(|e| *e == name).count();
+    assert_eq!(count("clear"), count("create_key"), "{:?}", world.applied);
     world.delete_request();
     operator.settle(&mut world);
     assert!(world.user.is_none() && world.request.is_none());
@@ -256,6 +262,31 @@ fn a_role_revokes_what_was_issued_before_and_nothing_after() {
     world.request = Some(later);
     Operator::new().settle(&mut world);
     assert_eq!(status(&world).phase, Some(Phase::Ready));
+}
+
+/// The operator dies after each effect of a revocation, and the role is turned
+/// back before another starts: the Secret is not left with a key that is gone.
+#[test]
+fn a_revocation_that_is_called_off_half_way_leaves_no_dead_key() {
+    for dies_after in 0..5 {
+        let mut world = world();
+        run(&mut Operator::new(), &mut world, 5);
+        let mut revoking = role();
+        revoking.spec.revoke_before = Some(Time(world.now));
+        world.role = Some(Arc::new(revoking));
+        world.applied.clear();
+        let mut operator = Operator::with_mishaps(&[(dies_after, Mishap::DieAfter)]);
+        operator.run_to_its_death(&mut world);
+        assert_eq!(world.applied.first().map(String::as_str), Some("report"));
+        world.role = Some(Arc::new(role()));
+        run(&mut Operator::new(), &mut world, 5);
+        let status = status(&world);
+        assert_eq!(status.phase, Some(Phase::Ready), "{:?}", world.applied);
+        let shown = status.credential.unwrap().access_key_id;
+        assert_eq!(world.keys(), std::slice::from_ref(&shown));
+        let secret = world.secret.as_ref().unwrap();
+        assert_eq!(secret.key.as_ref().unwrap().0, shown);
+    }
 }
 
 #[test]

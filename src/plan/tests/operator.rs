@@ -101,6 +101,15 @@ impl Operator {
         self.run_until(world, end);
     }
 
+    /// One reconciliation, in which the process is to die.
+    pub fn run_to_its_death(&mut self, world: &mut World) {
+        let before = self.deaths;
+        let seen = world.request.clone().unwrap();
+        let hint = world.hint();
+        self.reconcile(world, seen, hint);
+        assert!(self.deaths > before, "it lives: {:?}", world.applied);
+    }
+
     /// Reconciles, with time passing, until nothing is left to do before then.
     pub fn run_until(&mut self, world: &mut World, end: jiff::Timestamp) {
         let mut last_seen = world.request.clone();
@@ -220,7 +229,7 @@ fn look(what: Look, view: &mut View, world: &World) {
     match what {
         Look::Request => view.saw_request(world.request.clone()),
         Look::Role => {
-            view.role = world.role.clone().map_or(RoleView::Absent, RoleView::Found);
+            view.role = RoleView::of(world.role.clone());
         }
         // Whoever else held it is gone.
         Look::Holder => view.holder = HolderView::Gone,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::leases::{rotating_world, status};
 use super::operator::Operator;
@@ -152,4 +153,35 @@ fn a_forged_intent_reaches_no_user_that_the_request_does_not_hold() {
     run(&mut Operator::new(), &mut world, 5);
     assert!(world.request.is_none());
     assert_eq!(world.keys(), keys);
+}
+
+/// The role says who holds the user until its last lease is gone.
+#[test]
+fn a_role_that_is_deleted_while_its_key_is_made_leaves_none() {
+    let mut world = world().with_static_user("24h");
+    world.foreign_key();
+    world.key_delay = SignedDuration::from_mins(1);
+    run(&mut Operator::new(), &mut world, 0);
+    assert_eq!(world.keys().len(), 2, "a key is being proven");
+    let mut leaving = AwsRole::clone(world.role.as_ref().unwrap());
+    leaving.metadata.deletion_timestamp = Some(Time(world.now));
+    world.role = Some(Arc::new(leaving));
+    run(&mut Operator::new(), &mut world, 5);
+    assert_eq!(world.keys(), [FOREIGN]);
+    assert_eq!(holder(&world), None);
+}
+
+/// The status of a lease that lost its Secret does not show every key.
+#[test]
+fn a_lease_that_ends_while_its_secret_is_restored_leaves_no_key() {
+    let mut world = world().with_static_user("24h");
+    world.foreign_key();
+    run(&mut Operator::new(), &mut world, 10);
+    world.secret = None;
+    world.key_delay = SignedDuration::from_mins(1);
+    run(&mut Operator::new(), &mut world, 0);
+    world.delete_request();
+    run(&mut Operator::new(), &mut world, 5);
+    assert!(world.request.is_none());
+    assert_eq!(world.keys(), [FOREIGN]);
 }

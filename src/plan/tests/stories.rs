@@ -157,6 +157,38 @@ fn a_foreign_secret_stops_the_request_before_aws_and_is_left_alone() {
     assert_eq!(world.secret.unwrap().version, 7);
 }
 
+/// The first attempt finds out; after that a retry looks, and writes nothing,
+/// until the name is free.
+#[test]
+fn a_request_that_a_foreign_secret_blocks_writes_nothing_while_it_waits() {
+    let mut world = world();
+    let theirs = StoredSecret {
+        owner: "somebody".into(),
+        key: None,
+        renewed_for: None,
+        written: None,
+        version: 7,
+    };
+    world.secret = Some(theirs);
+    let mut operator = Operator::new();
+    let hour = world.now + SignedDuration::from_hours(1);
+    operator.run_until(&mut world, hour);
+    assert_eq!(
+        world.applied,
+        ["begin", "check_secret", "release", "report"],
+        "one attempt, however long it waits"
+    );
+    // Another process writes nothing either.
+    operator.restart();
+    let hour = world.now + SignedDuration::from_hours(1);
+    operator.run_until(&mut world, hour);
+    assert_eq!(world.applied.len(), 4);
+    world.secret = None;
+    let soon = world.now + SignedDuration::from_secs(75);
+    operator.run_until(&mut world, soon);
+    assert_eq!(phase(&world), Some(Phase::Ready));
+}
+
 #[test]
 fn a_foreign_user_of_our_name_is_never_touched() {
     let mut world = world();

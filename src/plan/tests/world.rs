@@ -215,7 +215,10 @@ impl World {
                 .role
                 .as_ref()
                 .and_then(|r| r.spec.revoke_before.as_ref().map(|t| t.0)),
-            leaving: self.role.is_none(),
+            leaving: self
+                .role
+                .as_ref()
+                .is_none_or(|r| r.metadata.deletion_timestamp.is_some()),
             account_leaving: false,
             rotation_period: self.role.as_ref().and_then(|r| rotation_period(r)),
             rival: None,

@@ -4,15 +4,18 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
+use super::roles::{Kind, STATIC_USER};
 use super::sim::Sim;
-use crate::api::{AwsCredentialRequest, Phase};
+use super::sweep_check;
+use crate::api::{AwsCredentialRequest, AwsCredentialRequestStatus, Phase};
 use crate::plan::effect::{Attachment, Effect};
 use crate::plan::intent::{Permission, user_name_of};
 use crate::plan::tests::world::World;
 use crate::plan::view::View;
 
-/// How long after a change of the role a decision that was made before it may
-/// still arrive.
+/// How long after a lease began a decision that was made before it may still
+/// arrive: its status may be written by a process that is dead by then, while
+/// the next one takes back what does not agree with role and request any more.
 const IN_FLIGHT: SignedDuration = SignedDuration::from_secs(60);
 
 /// What must be true of each call at the moment at which it takes effect.
@@ -22,7 +25,7 @@ pub(super) fn before(sim: &mut Sim, view: &View, effect: &Effect) {
         Effect::Clear(Attachment::Key(id)) => kills_delivered(sim, view, id),
         _ => None,
     };
-    if let Some(wrong) = wrong {
+    if let Some(wrong) = wrong.or_else(|| harms_static(sim, view, effect)) {
         let name = view.request.metadata.name.clone().unwrap_or_default();
         sim.violation.get_or_insert(format!("{name}: {wrong}"));
     }
@@ -37,7 +40,8 @@ fn unproven(sim: &Sim, view: &View) -> Option<String> {
     young.then(|| format!("{} is delivered before it works", held.id))
 }
 
-/// A key that a running lease shows, and that its Secret holds, is let live.
+/// A key that a running lease shows, and that its Secret holds, is let live. A
+/// revocation by the role says so in the phase before it begins.
 fn kills_delivered(sim: &Sim, view: &View, id: &str) -> Option<String> {
     let name = view.request.metadata.name.as_deref()?;
     let request = sim.cluster.request(name)?;
@@ -45,33 +49,46 @@ fn kills_delivered(sim: &Sim, view: &View, id: &str) -> Option<String> {
     let (lease, credential) = (status.lease.as_ref()?, status.credential.as_ref()?);
     let secret = sim.cluster.secret(name)?;
     let holds = secret.key.as_ref().is_some_and(|(held, _)| held == id);
-    let role = sim.cluster.role.now()?;
-    let revoked = role.spec.revoke_before.as_ref().map(|t| t.0);
+    let user = sim.iam.users.get(credential.user_name.as_ref()?)?;
+    let is_there = user.on_it.contains_key(&Attachment::Key(id.to_owned()));
     let runs = matches!(status.phase, Some(Phase::Ready | Phase::Rotating))
         && request.metadata.deletion_timestamp.is_none()
         && request.uid_str() == view.request.uid_str()
         && secret.owner == request.uid_str()
-        && sim.now < lease.expires_at.0
-        && revoked.is_none_or(|t| lease.issued_at.0 >= t)
-        && sim.cluster.role.since()? + IN_FLIGHT < sim.now;
-    (runs && holds && credential.access_key_id == id)
+        && lease.issued_at.0 + IN_FLIGHT < sim.now
+        && sim.now < lease.expires_at.0;
+    (is_there && runs && holds && credential.access_key_id == id)
         .then(|| format!("{id} is deleted while its lease runs"))
+}
+
+/// Of a user that stays, only keys of ours are made and removed.
+fn harms_static(sim: &Sim, view: &View, effect: &Effect) -> Option<String> {
+    let user = view.intent()?.user_name;
+    let harms = match effect {
+        Effect::CreateUser | Effect::DeleteUser | Effect::Grant(_) => true,
+        Effect::Clear(what) => {
+            !matches!(what, Attachment::Key(_)) || sim.iam.foreign.contains(what)
+        }
+        _ => false,
+    };
+    (user == STATIC_USER && harms).then(|| format!("{effect:?} on a user that stays"))
 }
 
 /// The promises O1 to O4 and O6, when all is quiet.
 pub(super) fn quiet(sim: &Sim) -> Result<(), String> {
-    let mut accounted = BTreeSet::new();
+    let mut on_static = sim.iam.foreign.clone();
     for (name, past) in &sim.cluster.requests {
         if let Some(request) = past.now() {
-            let user = user_name_of(request, &World::cluster());
-            one(sim, name, request, &user).map_err(|why| format!("{name}: {why}"))?;
-            accounted.insert(user);
+            let keys = one(sim, name, request).map_err(|why| format!("{name}: {why}"))?;
+            on_static.extend(keys);
         }
     }
-    for user in sim.iam.users.keys() {
-        if !accounted.contains(user) {
-            return Err(format!("O1: {user} belongs to nobody"));
-        }
+    let found = sim.iam.users.get(STATIC_USER);
+    let found: BTreeSet<_> = found.iter().flat_map(|u| u.on_it.keys()).cloned().collect();
+    if found != on_static {
+        return Err(format!(
+            "O2: on {STATIC_USER} is {found:?}, not {on_static:?}"
+        ));
     }
     for (name, past) in &sim.cluster.secrets {
         let ours = past.now().filter(|s| !s.owner.is_empty());
@@ -80,39 +97,95 @@ pub(super) fn quiet(sim: &Sim) -> Result<(), String> {
             return Err(format!("Secret {name} outlived its request"));
         }
     }
-    Ok(())
+    sweep_check::quiet(sim)
 }
 
-fn one(sim: &Sim, name: &str, request: &AwsCredentialRequest, user: &str) -> Result<(), String> {
+/// One request is as it should be. Tells what it has on the static user.
+fn one(
+    sim: &Sim,
+    name: &str,
+    request: &AwsCredentialRequest,
+) -> Result<BTreeSet<Attachment>, String> {
     if request.metadata.deletion_timestamp.is_some() {
         return Err("O6: it is being deleted, and does not go".to_owned());
     }
+    let user = user_name_of(request, &World::cluster());
     let status = request.status.clone().unwrap_or_default();
+    if !is_served(sim, name, request, &status)? {
+        let secret = sim.cluster.secret(name);
+        return match sim.iam.users.get(&user) {
+            Some(left) => Err(format!(
+                "O1: phase {:?}, and there is {left:?}",
+                status.phase
+            )),
+            None if secret.is_some_and(|s| !s.owner.is_empty()) => {
+                Err(format!("phase {:?}, and there is a Secret", status.phase))
+            }
+            None => Ok(BTreeSet::new()),
+        };
+    }
+    let wanted = promised(sim, name, &status)?;
+    match Kind::of(request) {
+        Kind::Static => Ok(wanted),
+        Kind::Sessions => Ok(BTreeSet::new()),
+        Kind::Users => {
+            let found = sim.iam.users.get(&user).ok_or("O1: it has no user")?;
+            let found: BTreeSet<_> = found.on_it.keys().cloned().collect();
+            if found != wanted {
+                return Err(format!("O2: on the user is {found:?}, not {wanted:?}"));
+            }
+            Ok(BTreeSet::new())
+        }
+    }
+}
+
+/// Whether there should be a credential: not after the end, without a role,
+/// beside another's Secret, or while another request holds the static user.
+fn is_served(
+    sim: &Sim,
+    name: &str,
+    request: &AwsCredentialRequest,
+    status: &AwsCredentialRequestStatus,
+) -> Result<bool, String> {
     let secret = sim.cluster.secret(name);
     let foreign = secret.is_some_and(|s| s.owner.is_empty());
     let ended = matches!(status.phase, Some(Phase::Expired | Phase::Revoked));
-    let served = sim.cluster.role.now().is_some() && !foreign && !ended;
-    if !served {
-        let left = sim.iam.users.get(user);
-        if left.is_some() {
-            return Err(format!(
-                "O1: phase {:?}, and there is {left:?}",
-                status.phase
-            ));
-        }
-        if secret.is_some_and(|s| !s.owner.is_empty()) {
-            return Err(format!("phase {:?}, and there is a Secret", status.phase));
-        }
-        return Ok(());
+    let role = sim.cluster.role(&request.spec.role_ref.name);
+    let (Some(role), false, false) = (role, foreign, ended) else {
+        return Ok(false);
+    };
+    if Kind::of(request) != Kind::Static {
+        return Ok(true);
     }
+    let holder = role.status.as_ref().and_then(|s| s.holder.as_ref());
+    let holder = holder.ok_or("O6: nobody holds the static user")?;
+    if holder.uid == request.uid_str() {
+        return Ok(true);
+    }
+    let all = sim.cluster.requests.values().filter_map(|past| past.now());
+    let mut others = all.filter(|other| other.uid_str() == holder.uid);
+    if others.next().is_none() {
+        return Err("O6: a request that is gone holds the static user".to_owned());
+    }
+    Ok(false)
+}
+
+/// The status and the Secret of a request that is served agree. Tells what is
+/// to be on its user.
+fn promised(
+    sim: &Sim,
+    name: &str,
+    status: &AwsCredentialRequestStatus,
+) -> Result<BTreeSet<Attachment>, String> {
     if status.phase != Some(Phase::Ready) {
         return Err(format!("O6: its phase is {:?}", status.phase));
     }
-    let lease = status.lease.ok_or("no lease")?;
+    let lease = status.lease.as_ref().ok_or("no lease")?;
     if lease.expires_at.0 + SignedDuration::from_secs(10) < sim.now {
         return Err("O3: its lease is over".to_owned());
     }
-    let shown = status.credential.ok_or("no credential")?;
+    let shown = status.credential.clone().ok_or("no credential")?;
+    let secret = sim.cluster.secret(name);
     let held = secret.and_then(|s| s.key.as_ref().map(|(id, _)| id.clone()));
     if held.as_ref() != Some(&shown.access_key_id) {
         return Err(format!(
@@ -120,16 +193,11 @@ fn one(sim: &Sim, name: &str, request: &AwsCredentialRequest, user: &str) -> Res
             shown.access_key_id
         ));
     }
+    let previous = status.previous.as_ref().map(|p| p.access_key_id.clone());
     let keys = std::iter::once(shown.access_key_id)
-        .chain(status.previous.map(|p| p.access_key_id))
+        .chain(previous)
         .map(Attachment::Key);
     let permissions = shown.permissions.iter();
     let permissions = permissions.map(|p| Attachment::from(&Permission::from(p.as_str())));
-    let wanted: BTreeSet<_> = keys.chain(permissions).collect();
-    let found = sim.iam.users.get(user).ok_or("O1: it has no user")?;
-    let found: BTreeSet<_> = found.on_it.keys().cloned().collect();
-    if found != wanted {
-        return Err(format!("O2: on the user is {found:?}, not {wanted:?}"));
-    }
-    Ok(())
+    Ok(keys.chain(permissions).collect())
 }

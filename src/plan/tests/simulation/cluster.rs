@@ -1,5 +1,4 @@
-//! An API server: versions, finalizers, owners, garbage collection, and a past
-//! for caches that lag behind.
+//! An API server: versions, finalizers, owners, garbage collection.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,46 +6,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::past::Past;
 use crate::api::{AwsCredentialRequest, AwsRole};
 use crate::plan::effect::{Effect, FaultClass, Outcome};
-use crate::plan::intent::has_finalizer;
 use crate::plan::intent::{FINALIZER, INTENT_ANNOTATION};
 use crate::plan::leader::Record;
 use crate::plan::lease::Term;
 use crate::plan::secret::{SecretFacts, SecretView};
 use crate::plan::view::View;
-
-/// A value and all that it was before.
-#[derive(Debug)]
-pub(super) struct Past<T> {
-    states: Vec<(Timestamp, Option<T>)>,
-}
-
-impl<T: Clone> Past<T> {
-    fn new() -> Self {
-        Self { states: Vec::new() }
-    }
-
-    /// As it is.
-    pub fn now(&self) -> Option<&T> {
-        self.states.last()?.1.as_ref()
-    }
-
-    /// As it was then.
-    pub fn at(&self, then: Timestamp) -> Option<&T> {
-        let mut newest_first = self.states.iter().rev();
-        newest_first.find(|(since, _)| *since <= then)?.1.as_ref()
-    }
-
-    /// When it became as it is.
-    pub fn since(&self) -> Option<Timestamp> {
-        Some(self.states.last()?.0)
-    }
-
-    fn set(&mut self, value: Option<T>, now: Timestamp) {
-        self.states.push((now, value));
-    }
-}
 
 /// A stored Secret.
 #[derive(Clone, Debug)]
@@ -64,7 +31,8 @@ pub(super) struct Stored {
 pub(super) struct Cluster {
     pub requests: BTreeMap<String, Past<Arc<AwsCredentialRequest>>>,
     pub secrets: BTreeMap<String, Past<Stored>>,
-    pub role: Past<Arc<AwsRole>>,
+    /// Also those that are on their way out.
+    pub roles: BTreeMap<String, Past<Arc<AwsRole>>>,
     /// The leader's Lease.
     pub lease: Option<Record>,
     versions: u64,
@@ -75,7 +43,7 @@ impl Cluster {
         Self {
             requests: BTreeMap::new(),
             secrets: BTreeMap::new(),
-            role: Past::new(),
+            roles: BTreeMap::new(),
             lease: None,
             versions: 0,
         }
@@ -95,16 +63,6 @@ impl Cluster {
         self.secrets.get(name)?.now()
     }
 
-    pub fn set_role(&mut self, role: Option<AwsRole>, now: Timestamp) {
-        self.role.set(role.map(Arc::new), now);
-    }
-
-    /// Whether AWS holds something for any request, or is about to.
-    pub fn has_leases(&self) -> bool {
-        let mut all = self.requests.values().filter_map(|past| past.now());
-        all.any(|request| has_finalizer(request))
-    }
-
     /// Stores a request under a new version; one that is being deleted and has
     /// no finalizer goes at once.
     pub fn store(&mut self, mut request: AwsCredentialRequest, now: Timestamp) {
@@ -114,7 +72,7 @@ impl Cluster {
         let gone = meta.deletion_timestamp.is_some() && !held;
         let name = meta.name.clone().unwrap_or_default();
         let kept = (!gone).then(|| Arc::new(request));
-        let past = self.requests.entry(name).or_insert_with(Past::new);
+        let past = self.requests.entry(name).or_default();
         past.set(kept, now);
     }
 
@@ -142,15 +100,18 @@ impl Cluster {
     }
 
     pub fn set_secret(&mut self, name: &str, secret: Option<Stored>, now: Timestamp) {
-        let past = self
-            .secrets
-            .entry(name.to_owned())
-            .or_insert_with(Past::new);
+        let past = self.secrets.entry(name.to_owned()).or_default();
         past.set(secret, now);
     }
 
-    /// Removes Secrets whose owner is gone.
+    /// Somebody takes our finalizer off, and with it what it held.
+    pub fn strip(&mut self, name: &str, now: Timestamp) {
+        self.edit(name, now, |request| request.metadata.finalizers = None);
+    }
+
+    /// Removes Secrets whose owner is gone, and roles that nothing holds.
     pub fn collect_garbage(&mut self, now: Timestamp) {
+        self.release_roles(now);
         let live: Vec<String> = self
             .requests
             .values()
@@ -213,6 +174,8 @@ impl Cluster {
                 self.set_secret(&name, None, now);
                 Ok(Outcome::Done)
             }
+            Effect::Claim(holder) => self.claim(&view.role, Some(holder), now),
+            Effect::Unclaim => self.claim(&view.role, None, now),
             Effect::DeleteRequest => {
                 let found = self.request(&name).ok_or(FaultClass::NotFound)?;
                 if found.uid_str() != uid {

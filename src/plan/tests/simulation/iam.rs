@@ -1,11 +1,18 @@
 //! An IAM with the habits of the real one: readers lag behind writers, a new
 //! key is accepted late, and the limit of two keys does not hold at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::sim::failed;
 use crate::plan::effect::{Attachment, Effect, FaultClass, Outcome, Owner};
+use crate::plan::intent::identity_tags;
+use crate::plan::naming::TAG_UID;
+use crate::plan::ownership::{self, UserFacts};
+use crate::plan::sweep::ListedUser;
+use crate::plan::sweep::report::CredentialReport;
+use crate::plan::view::View;
 
 /// Keys younger than this do not count towards the limit of two, where it is
 /// not atomic.
@@ -14,8 +21,8 @@ const LIMIT_BLIND: SignedDuration = SignedDuration::from_secs(1);
 /// An IAM user.
 #[derive(Clone, Debug)]
 pub(super) struct User {
-    /// Uid of the request that its tags name.
-    pub owner: String,
+    /// Path and tags.
+    pub facts: UserFacts,
     /// When it was made.
     pub born: Timestamp,
     /// What is on it, and since when.
@@ -24,18 +31,52 @@ pub(super) struct User {
     gone: Vec<(Attachment, Timestamp)>,
 }
 
+impl User {
+    /// One that is made now, with nothing on it.
+    pub fn new(facts: UserFacts, now: Timestamp) -> Self {
+        Self {
+            facts,
+            born: now,
+            on_it: BTreeMap::new(),
+            gone: Vec::new(),
+        }
+    }
+
+    /// Uid of the request that its tags name; empty for one that was not made
+    /// for a request.
+    pub fn owner(&self) -> &str {
+        self.facts.tags.get(TAG_UID).map_or("", String::as_str)
+    }
+}
+
 /// Whom a call is about.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Target {
     /// The user's name.
     pub user: String,
-    /// Uid of the request that the call is made for.
-    pub uid: String,
+    /// Path and tags, should it be made.
+    pub facts: UserFacts,
     /// The key in hand.
     pub held: Option<String>,
 }
 
-/// The service.
+impl Target {
+    /// Whom an effect on that view is about.
+    fn of(view: &View) -> Self {
+        let intent = view.intent();
+        Self {
+            user: intent.iter().map(|i| i.user_name.clone()).collect(),
+            facts: UserFacts {
+                path: intent.map(|i| i.path).unwrap_or_default(),
+                boundary: None,
+                tags: identity_tags(&view.request, &view.cluster),
+            },
+            held: view.work.held.as_ref().map(|h| h.id.clone()),
+        }
+    }
+}
+
+/// The service, and STS.
 pub(super) struct Iam {
     pub users: BTreeMap<String, User>,
     /// Users that are gone, and when they went.
@@ -46,6 +87,10 @@ pub(super) struct Iam {
     pub key_delay: SignedDuration,
     /// Whether several keys made within a second pass the limit.
     pub loose_limit: bool,
+    /// Keys that others made on the static user.
+    pub foreign: BTreeSet<Attachment>,
+    /// The credential report that was made last.
+    pub last_report: Option<CredentialReport>,
     keys_made: u32,
 }
 
@@ -57,8 +102,16 @@ impl Iam {
             lag: SignedDuration::ZERO,
             key_delay: SignedDuration::ZERO,
             loose_limit: false,
+            foreign: BTreeSet::new(),
+            last_report: None,
             keys_made: 0,
         }
+    }
+
+    /// One call on the user of that view, answered.
+    pub fn serve(&mut self, effect: &Effect, view: &View, now: Timestamp) -> Outcome {
+        let served = self.apply(effect, &Target::of(view), now);
+        served.unwrap_or_else(failed)
     }
 
     /// One call, applied.
@@ -69,10 +122,19 @@ impl Iam {
         now: Timestamp,
     ) -> Result<Outcome, FaultClass> {
         match effect {
+            Effect::IssueSession(spec) => {
+                let id = self.key_id().replace("AKIA", "ASIA");
+                let end = now + SignedDuration::from_secs(spec.seconds.into());
+                Ok(Outcome::SessionIssued(id, end))
+            }
+            Effect::FindUser(name) => {
+                let found = self.get(name, now);
+                Ok(Outcome::Adoptee(ownership::adoptee(found)))
+            }
             Effect::CreateUser => self.create_user(target, now),
-            Effect::InspectUser => Ok(Outcome::User(match self.read(&target.user, now) {
+            Effect::InspectUser => Ok(Outcome::User(match self.get(&target.user, now) {
                 None => Owner::Nobody,
-                Some(user) if user.owner == target.uid => Owner::Ours,
+                Some(facts) if facts == target.facts => Owner::Ours,
                 Some(_) => Owner::Foreign("its tags are not ours".into()),
             })),
             Effect::TakeInventory => {
@@ -94,12 +156,7 @@ impl Iam {
         if self.users.contains_key(&target.user) {
             return Err(FaultClass::AlreadyExists);
         }
-        let user = User {
-            owner: target.uid.clone(),
-            born: now,
-            on_it: BTreeMap::new(),
-            gone: Vec::new(),
-        };
+        let user = User::new(target.facts.clone(), now);
         self.users.insert(target.user.clone(), user);
         Ok(Outcome::Done)
     }
@@ -169,6 +226,26 @@ impl Iam {
         }
     }
 
+    /// `GetUser`.
+    pub fn get(&self, name: &str, now: Timestamp) -> Option<UserFacts> {
+        self.read(name, now).map(|user| user.facts.clone())
+    }
+
+    /// `ListUsers` under a path.
+    pub fn list(&self, path: &str, now: Timestamp) -> Vec<ListedUser> {
+        let names = self.users.keys().chain(self.ghosts.keys());
+        let names: BTreeSet<_> = names.collect();
+        let read = names.into_iter().filter_map(|name| {
+            let user = self.read(name, now)?;
+            Some(ListedUser {
+                name: name.clone(),
+                path: user.facts.path.clone(),
+                created: user.born,
+            })
+        });
+        read.filter(|user| user.path.starts_with(path)).collect()
+    }
+
     fn listed(&self, user: &User, now: Timestamp) -> Vec<Attachment> {
         let fresh = |since: &Timestamp| now.duration_since(*since) < self.lag;
         let there = user.on_it.iter().filter(|(_, since)| !fresh(since));
@@ -183,13 +260,15 @@ impl Iam {
         all
     }
 
-    fn key_id(&mut self) -> String {
+    /// An id that was never given before.
+    pub fn key_id(&mut self) -> String {
         self.keys_made += 1;
         format!("AKIA{}", self.keys_made)
     }
 }
 
-fn key_id(attachment: &Attachment) -> Option<String> {
+/// The id, if it is a key.
+pub(super) fn key_id(attachment: &Attachment) -> Option<String> {
     match attachment {
         Attachment::Key(id) => Some(id.clone()),
         _ => None,

@@ -15,15 +15,26 @@
 //! `make simulate SCHEDULES=1000000 SEED=1` runs more of them; a failure names
 //! its seed and tells what happened, and `SCHEDULES=1 SEED=…` plays it again.
 
+mod admins;
 mod check;
 mod cluster;
+mod errand;
 mod flaws;
 mod iam;
+mod iam_report;
+mod neighbour;
+mod past;
 mod people;
+mod process;
 mod replica;
+mod roles;
 mod sim;
+mod sweep_check;
+mod sweeper;
+mod tenants;
 mod weather;
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
@@ -35,20 +46,20 @@ use self::sim::Sim;
 
 /// Schedules of an ordinary test run.
 const SCHEDULES: u64 = 900;
-/// Lines of a trace that are shown.
-const LAST_LINES: usize = 120;
 /// Minutes after the healing at which the promises are first looked at: longer
 /// than any pause of the operator.
 const QUIET: i64 = 12;
 /// In so many further minutes there must be one at which all of them hold; at
 /// others a rotation may be under way.
 const PATIENCE: i64 = 30;
+/// The same where it may take some sweeps, and the patience of a halted one.
+const PATIENCE_WITH_SWEEPS: i64 = 120;
 
 /// Plays one schedule. `Err` tells what was wrong, and the trace if asked for.
 fn play(seed: u64, flaw: Option<Flaw>, traced: bool) -> Result<(), String> {
     let account = super::world().account;
     let mut sim = Sim::new(seed, flaw, super::start(), account);
-    sim.trace = traced.then(Vec::new);
+    sim.trace = traced.then(VecDeque::new);
     people::begin(&mut sim);
     let busy = sim.millis(60_000..=5_400_000);
     let end = sim.now + busy;
@@ -58,7 +69,11 @@ fn play(seed: u64, flaw: Option<Flaw>, traced: bool) -> Result<(), String> {
     let mut end = end + SignedDuration::from_mins(QUIET);
     sim.run_until(end);
     let mut found = check::quiet(&sim);
-    for _ in 0..PATIENCE {
+    let patience = match sim.sweep_interval {
+        None => PATIENCE,
+        Some(_) => PATIENCE_WITH_SWEEPS,
+    };
+    for _ in 0..patience {
         if found.is_ok() || sim.violation.is_some() {
             break;
         }
@@ -69,8 +84,8 @@ fn play(seed: u64, flaw: Option<Flaw>, traced: bool) -> Result<(), String> {
     let wrong = sim.violation.take().or(found.err());
     wrong.map_or(Ok(()), |wrong| {
         let trace = sim.trace.unwrap_or_default();
-        let from = trace.len().saturating_sub(LAST_LINES);
-        Err(format!("{wrong}\n{}", trace[from..].join("\n")))
+        let trace: Vec<_> = trace.into();
+        Err(format!("{wrong}\n{}", trace.join("\n")))
     })
 }
 
@@ -121,12 +136,16 @@ fn whatever_happens_the_promises_hold_when_it_is_over() {
     play_all(1, SCHEDULES);
 }
 
-/// Each found a mistake of the plan, as long as the simulation draws the same
-/// from them: a permission that came back to the role, and one that a user lost
-/// with its predecessor.
+/// Schedules that found rare mistakes of the plan, as long as the simulation
+/// draws the same from them: keys of a static user that a new process listed
+/// too early, a live lease taken back as if it were half-made, a session that
+/// was delivered over and over when it had ended, and one that followed a
+/// revoked one because a cache did not know.
+const RARE: [u64; 4] = [1_002_175, 2_057_716, 2_086_020, 3_004_629];
+
 #[test]
 fn schedules_that_found_something_are_played_again() {
-    for seed in [11_887, 20_770] {
+    for seed in RARE {
         play_all(seed, 1);
     }
 }

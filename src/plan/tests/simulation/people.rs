@@ -1,17 +1,15 @@
 //! What people, machines and time do to the operator.
 
 use jiff::SignedDuration;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::cluster::Stored;
+use super::iam::User;
 use super::replica::Replica;
+use super::roles::{Kind, STATIC_USER};
 use super::sim::{Event, Sim};
-use crate::api::{AwsRole, OnExpiry, Renew, Rotation};
-use crate::plan::live::ROTATE_ANNOTATION;
-use crate::plan::tests::{request, role};
+use super::{admins, neighbour, tenants};
+use crate::plan::effect::Attachment;
+use crate::plan::ownership::UserFacts;
 
-/// The names that requests have, one after the other.
-const NAMES: [&str; 3] = ["a", "b", "c"];
 /// Longest lag of IAM's readers that the plan by itself has to cope with: with
 /// the longest way of a call it stays below `SETTLE`.
 const LAG_MILLIS: i64 = 1_500;
@@ -38,7 +36,15 @@ pub(super) fn begin(sim: &mut Sim) {
     sim.iam.loose_limit = sim.rng.bool();
     sim.iam.key_delay = sim.millis(0..=15_000);
     let now = sim.now;
-    sim.cluster.set_role(Some(role()), now);
+    for kind in Kind::ALL {
+        sim.cluster.store_role(kind.new_role(), now);
+    }
+    make_static_user(sim);
+    if sim.rng.bool() {
+        let interval = sim.millis(300_000..=1_200_000);
+        sim.sweep_interval = Some(interval);
+        sim.after(interval, Event::SweepDue(None));
+    }
     sim.weather.slow = 0.1 * f64::from(sim.rng.u8(..4));
     if sim.rng.bool() {
         sim.weather.errors = 0.1 * sim.rng.f64();
@@ -46,9 +52,25 @@ pub(super) fn begin(sim: &mut Sim) {
         sim.weather.throttled = 0.2 * sim.rng.f64();
     }
     for _ in 0..sim.rng.u8(1..=3) {
-        create(sim);
+        tenants::create(sim);
     }
     next(sim);
+}
+
+/// A user that was there before the operator, as often as not with a key.
+fn make_static_user(sim: &mut Sim) {
+    let facts = UserFacts {
+        path: "/".to_owned(),
+        ..UserFacts::default()
+    };
+    let long_ago = sim.now - SignedDuration::from_hours(1_000);
+    let mut user = User::new(facts, long_ago);
+    if sim.rng.bool() {
+        let key = Attachment::Key(sim.iam.key_id());
+        sim.iam.foreign.insert(key.clone());
+        user.on_it.insert(key, long_ago);
+    }
+    sim.iam.users.insert(STATIC_USER.to_owned(), user);
 }
 
 /// Everything heals, and nobody does anything any more.
@@ -73,16 +95,16 @@ fn next(sim: &mut Sim) {
 
 /// One thing happens, and another will.
 pub(super) fn act(sim: &mut Sim) {
-    match sim.rng.u8(..24) {
-        0..=3 => create(sim),
-        4..=6 => delete(sim),
-        7 => renew(sim),
-        8 => rotate(sim),
-        9 => change_role(sim),
-        10..=11 => spoil_secret(sim),
-        12..=15 => kill(sim),
-        16..=17 => freeze(sim),
-        18..=19 => terminate(sim),
+    match sim.rng.u8(..28) {
+        0..=3 => tenants::create(sim),
+        4..=6 => tenants::delete(sim),
+        7 => tenants::renew(sim),
+        8 => tenants::rotate(sim),
+        9..=10 => admins::change_role(sim),
+        11..=12 => tenants::spoil_secret(sim),
+        13..=16 => kill(sim),
+        17..=18 => freeze(sim),
+        19 => terminate(sim),
         20 => {
             let long = sim.rng.u8(..4) == 0;
             let pause = if long {
@@ -98,144 +120,17 @@ pub(super) fn act(sim: &mut Sim) {
             sim.weather.api_back = sim.now + pause;
             sim.tell(|| format!("the API server is away for {pause}"));
         }
-        22 => edit(sim),
+        22 => tenants::edit(sim),
+        // What the plan mends only with the help of a sweep.
+        23..=24 if sim.sweep_interval.is_some() => tenants::strip(sim),
+        25 if sim.sweep_interval.is_some() => admins::meddle(sim),
+        26 if sim.sweep_interval.is_some() => neighbour::act(sim),
         _ => {
             sim.weather.errors = 0.3 * sim.rng.f64();
             sim.weather.lost = 0.3 * sim.rng.f64();
         }
     }
     next(sim);
-}
-
-fn pick(sim: &mut Sim) -> &'static str {
-    NAMES[sim.rng.usize(..NAMES.len())]
-}
-
-fn create(sim: &mut Sim) {
-    let name = pick(sim);
-    if sim.cluster.request(name).is_some() {
-        return;
-    }
-    let mut new = request();
-    new.metadata.name = Some(name.to_owned());
-    new.metadata.uid = Some(format!("uid-{}", sim.cluster.number()));
-    new.spec.ttl = [None, Some("10m"), Some("30m"), Some("3h")][sim.rng.usize(..4)].map(Into::into);
-    if sim.rng.bool() {
-        new.spec.on_expiry = Some(OnExpiry::Rotate);
-        let overlap = ["0s", "2m", "5m"][sim.rng.usize(..3)];
-        new.spec.rotation = Some(Rotation {
-            overlap: Some(overlap.into()),
-        });
-    } else if sim.rng.u8(..4) == 0 {
-        new.spec.ttl_after_expiry = Some("5m".into());
-    }
-    let now = sim.now;
-    sim.tell(|| {
-        format!(
-            "create {name} {:?} {:?}",
-            new.metadata.uid, new.spec.on_expiry
-        )
-    });
-    sim.cluster.store(new, now);
-    sim.changed(name);
-}
-
-fn delete(sim: &mut Sim) {
-    let name = pick(sim);
-    let now = sim.now;
-    sim.tell(|| format!("delete {name}"));
-    sim.cluster.delete(name, now);
-    sim.changed(name);
-}
-
-fn renew(sim: &mut Sim) {
-    let name = pick(sim);
-    let now = sim.now;
-    sim.tell(|| format!("renew {name}"));
-    sim.cluster.edit(name, now, |request| {
-        request.spec.renew = Some(Renew {
-            at: Time(now),
-            increment: Some("40m".into()),
-        });
-    });
-    sim.changed(name);
-}
-
-fn rotate(sim: &mut Sim) {
-    let name = pick(sim);
-    let now = sim.now;
-    sim.tell(|| format!("ask {name} to rotate"));
-    sim.cluster.edit(name, now, |request| {
-        let annotations = request.metadata.annotations.get_or_insert_default();
-        annotations.insert(ROTATE_ANNOTATION.into(), now.to_string());
-    });
-    sim.changed(name);
-}
-
-fn edit(sim: &mut Sim) {
-    let name = pick(sim);
-    let now = sim.now;
-    sim.tell(|| format!("edit {name}"));
-    sim.cluster.edit(name, now, |request| {
-        request.spec.ttl = Some("20m".into());
-    });
-    sim.changed(name);
-}
-
-fn change_role(sim: &mut Sim) {
-    let now = sim.now;
-    // Its finalizer holds a role that is being deleted until its last lease is
-    // gone: before that nobody can make another of its name.
-    if sim.cluster.role.now().is_none() && sim.cluster.has_leases() {
-        return;
-    }
-    let role = match (sim.cluster.role.now(), sim.rng.u8(..4)) {
-        (Some(_), 0) => None,
-        (Some(old), 1) => {
-            let mut new = AwsRole::clone(old);
-            new.spec.revoke_before = Some(Time(now));
-            Some(new)
-        }
-        (Some(old), _) => {
-            let mut new = AwsRole::clone(old);
-            let policies = ["ReadOnlyAccess", "PowerUserAccess", "SecurityAudit"];
-            let policy = policies[sim.rng.usize(..policies.len())];
-            let user = new.spec.iam_user.get_or_insert_default();
-            user.policy_arns = vec![format!("arn:aws:iam::aws:policy/{policy}")];
-            Some(new)
-        }
-        (None, _) => Some(role()),
-    };
-    sim.tell(|| format!("the role becomes {:?}", role.as_ref().map(|r| &r.spec)));
-    sim.cluster.set_role(role, now);
-    sim.all_changed();
-}
-
-/// Somebody deletes or edits a Secret, or makes one of that name.
-fn spoil_secret(sim: &mut Sim) {
-    let name = pick(sim);
-    let now = sim.now;
-    let version = sim.cluster.number();
-    let found = sim.cluster.secret(name).cloned();
-    let next = match (found, sim.rng.bool()) {
-        (Some(secret), true) if !secret.owner.is_empty() => Some(Stored {
-            key: None,
-            version,
-            ..secret
-        }),
-        (Some(_), _) => None,
-        (None, _) => Some(Stored {
-            owner: String::new(),
-            uid: format!("secret-{version}"),
-            version,
-            key: None,
-            renewed_for: None,
-            written: now,
-        }),
-    };
-    sim.tell(|| format!("the Secret {name} becomes {next:?}"));
-    sim.cluster.set_secret(name, next, now);
-    sim.changed(name);
 }
 
 fn kill(sim: &mut Sim) {

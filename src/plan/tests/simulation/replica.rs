@@ -1,6 +1,6 @@
 //! One process of the operator: what it has in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +8,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::cluster::Cluster;
 use crate::api::AwsCredentialRequest;
+use crate::plan::adopted::rotation_period;
 use crate::plan::leader::Candidate;
 use crate::plan::tests::world::World;
 use crate::plan::view::{RoleHint, SecretHint, View};
-use crate::plan::work::Work;
+use crate::plan::work::{Doubt, Work};
 
 /// A process, and a number for each time that it was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,9 @@ pub(super) struct Replica {
     /// It was told to hand over.
     pub closing: bool,
     pub desk: BTreeMap<String, Work>,
+    /// Requests whose user a sweep doubts, by uid.
+    pub doubted: BTreeSet<String>,
+
     pub tasks: BTreeMap<String, Task>,
     /// When it wrote a Secret last: it knows its own writes.
     pub wrote: BTreeMap<String, Timestamp>,
@@ -61,6 +65,7 @@ impl Replica {
             leads: false,
             closing: false,
             desk: BTreeMap::new(),
+            doubted: BTreeSet::new(),
             tasks: BTreeMap::new(),
             wrote: BTreeMap::new(),
         }
@@ -74,6 +79,7 @@ impl Replica {
         self.closing = false;
         self.candidate = None;
         self.desk.clear();
+        self.doubted.clear();
         self.tasks.clear();
         self.wrote.clear();
     }
@@ -117,8 +123,13 @@ impl Replica {
         let past = cluster.secrets.get(&name);
         let secret = past.and_then(|past| past.at(seen));
         let ours = secret.filter(|s| s.owner == request.uid_str());
-        let role = cluster.role.at(then);
+        let role = cluster.roles.get(&request.spec.role_ref.name);
+        let role = role.and_then(|past| past.at(then));
         let work = self.desk.remove(request.uid_str());
+        let mut work = work.unwrap_or_else(|| Work::new(now));
+        if self.doubted.remove(request.uid_str()) && work.doubt == Doubt::None {
+            work.doubt = Doubt::Raised;
+        }
         View {
             hint: match ours {
                 Some(s) => SecretHint::Holds(s.key.as_ref().map(|(id, _)| id.clone())),
@@ -126,14 +137,11 @@ impl Replica {
             },
             role_hint: RoleHint {
                 revoke_before: role.and_then(|r| r.spec.revoke_before.as_ref().map(|t| t.0)),
-                leaving: role.is_none(),
+                leaving: role.is_none_or(|r| r.metadata.deletion_timestamp.is_some()),
+                rotation_period: role.and_then(|r| rotation_period(r)),
                 ..RoleHint::default()
             },
-            ..View::new(
-                World::cluster(),
-                request,
-                work.unwrap_or_else(|| Work::new(now)),
-            )
+            ..View::new(World::cluster(), request, work)
         }
     }
 

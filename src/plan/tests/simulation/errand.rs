@@ -1,0 +1,236 @@
+//! One reconciliation under way: it decides, its calls travel, and answers
+//! come back or do not.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::check;
+use super::flaws::Flaw;
+use super::replica::Who;
+use super::sim::{Event, Sim, failed};
+use super::weather::Whim;
+use crate::plan::effect::{Effect, FaultClass, Outcome};
+use crate::plan::view::View;
+use crate::plan::{Look, Step, backoff, next};
+
+/// Steps of one reconciliation after which the controller speaks of a circle.
+const MAX_STEPS: u32 = 200;
+
+/// A reconciliation.
+pub(super) struct Errand {
+    pub who: Who,
+    pub name: String,
+    view: Box<View>,
+    steps: u32,
+}
+
+impl Sim {
+    pub fn wake(&mut self, who: Who, name: String, timer: Option<Timestamp>) {
+        let now = self.now;
+        let replica = &mut self.replicas[who.replica];
+        if !replica.leads || replica.closing {
+            return;
+        }
+        let task = replica.tasks.entry(name.clone()).or_default();
+        if timer.is_some() && task.timer != timer {
+            return;
+        }
+        if task.running {
+            task.again = true;
+            return;
+        }
+        task.timer = None;
+        let Some(request) = replica.cached(&self.cluster, &name, now) else {
+            return;
+        };
+        if let Some(task) = replica.tasks.get_mut(&name) {
+            task.running = true;
+        }
+        let mut view = Box::new(replica.view(&self.cluster, request, now));
+        if let Some(flaw) = self.flaw {
+            flaw.spoil_start(&mut view);
+        }
+        self.advance(Errand {
+            who,
+            name,
+            view,
+            steps: 0,
+        });
+    }
+
+    /// Decides, and sends what was decided on its way.
+    fn advance(&mut self, mut errand: Errand) {
+        loop {
+            errand.steps += 1;
+            if errand.steps > MAX_STEPS {
+                self.violation = Some(format!("{} goes in circles", errand.name));
+                return;
+            }
+            if self.replicas[errand.who.replica].closing {
+                return self.take_back(&errand.view);
+            }
+            let view = &mut errand.view;
+            if view.account_wanted().is_some() {
+                view.account = self.account.clone();
+            }
+            let step = next(view, self.now);
+            match step {
+                Step::TakeBack(verdict) => view.take_back(verdict),
+                Step::Look(what) => {
+                    let pause = self.millis(1..=20);
+                    return self.after(pause, Event::Read(errand, what));
+                }
+                Step::Wait(until) => return self.finish(errand, Some(until)),
+                Step::Rest => return self.finish(errand, None),
+                Step::Do(effect) => return self.send(errand, effect),
+            }
+        }
+    }
+
+    /// Leadership is asked for before each call, and a call that was sent
+    /// arrives, whatever becomes of its sender.
+    fn send(&mut self, errand: Errand, effect: Effect) {
+        let replica = &self.replicas[errand.who.replica];
+        let leads = replica.may_call(self.clock()) || self.flaw == Some(Flaw::LeadForEver);
+        if !leads {
+            let outcome = failed(FaultClass::NotLeading);
+            return self.after(SignedDuration::ZERO, Event::Answer(errand, effect, outcome));
+        }
+        let pause = self.weather.travel(&mut self.rng);
+        self.after(pause, Event::Apply(errand, effect));
+    }
+
+    pub fn apply(&mut self, errand: Errand, effect: Effect) {
+        let whim = self
+            .weather
+            .whim(effect.on_kubernetes(), self.now, &mut self.rng);
+        let outcome = match whim {
+            Whim::Serve | Whim::LoseAnswer => {
+                check::before(self, &errand.view, &effect);
+                let outcome = self.serve(&errand, &effect);
+                match whim {
+                    Whim::Serve => outcome,
+                    _ => failed(FaultClass::NoAnswer),
+                }
+            }
+            Whim::Fail(class) => failed(class),
+        };
+        let who = errand.who;
+        self.tell(|| {
+            let told = match &outcome {
+                Outcome::Failed(fault) => fault.class.as_str().to_owned(),
+                Outcome::Request(_) | Outcome::Secret(_) | Outcome::Done => "ok".to_owned(),
+                Outcome::Role(_) => "ok".to_owned(),
+                other => format!("{other:?}"),
+            };
+            let lost = if whim == Whim::LoseAnswer {
+                " (applied)"
+            } else {
+                ""
+            };
+            let key = match &effect {
+                Effect::Clear(what) => what.to_string(),
+                Effect::Report(report) => format!("{:?}", report.status.phase),
+                _ => String::new(),
+            };
+            format!(
+                "{who:?} {} {} {key}: {told}{lost}",
+                errand.name,
+                effect.name()
+            )
+        });
+        let pause = self.weather.answer(&outcome, &mut self.rng);
+        self.after(pause, Event::Answer(errand, effect, outcome));
+    }
+
+    fn serve(&mut self, errand: &Errand, effect: &Effect) -> Outcome {
+        let view = &errand.view;
+        if !effect.on_kubernetes() {
+            return self.iam.serve(effect, view, self.now);
+        }
+        let served = self.cluster.apply(effect, view, self.now);
+        if served.is_ok() && !matches!(effect, Effect::CheckSecret) {
+            self.changed(&errand.name);
+        }
+        // Whoever waits for the role's user is told that it may be free.
+        if let (Ok(_), Effect::Release) = (&served, effect) {
+            self.role_changed(&view.request.spec.role_ref.name);
+        }
+        served.unwrap_or_else(failed)
+    }
+
+    pub fn answer(&mut self, mut errand: Errand, effect: Effect, outcome: Outcome) {
+        if let (Outcome::Secret(_), Some(past)) = (&outcome, self.cluster.secrets.get(&errand.name))
+        {
+            let wrote = &mut self.replicas[errand.who.replica].wrote;
+            wrote.extend(past.since().map(|since| (errand.name.clone(), since)));
+        }
+        let kept = self.flaw.map(|_| outcome.clone());
+        let recorded = errand.view.record(&effect, outcome, self.now);
+        if let (Some(flaw), Some(outcome)) = (self.flaw, kept) {
+            flaw.spoil_facts(&mut errand.view, &effect, &outcome);
+        }
+        match recorded {
+            Ok(()) => self.advance(errand),
+            Err(stall) => self.stall(errand, stall.0.class),
+        }
+    }
+
+    pub fn read(&mut self, mut errand: Errand, what: Look) {
+        if self.now < self.weather.api_back {
+            errand.view.work.stalls += 1;
+            return self.stall(errand, FaultClass::Unavailable);
+        }
+        let Errand { view, name, .. } = &mut errand;
+        match what {
+            Look::Request => {
+                let found = self.cluster.request(name);
+                let same = found.filter(|found| found.uid_str() == view.request.uid_str());
+                view.saw_request(same.map(|r| (**r).clone()));
+            }
+            Look::Role => {
+                view.role = self.cluster.role_view(&view.request.spec.role_ref.name);
+            }
+            Look::Secret => {
+                let found = self.cluster.secret_view(name, view.request.uid_str());
+                view.saw_secret(found);
+            }
+            Look::Holder => view.holder = self.cluster.holder_view(&view.role),
+            // Roles here are open to all.
+            Look::Namespace => {}
+        }
+        self.advance(errand);
+    }
+
+    fn stall(&mut self, errand: Errand, class: FaultClass) {
+        let pause = match class {
+            FaultClass::Unsent => SignedDuration::from_millis(50),
+            _ => backoff::pause(errand.view.work.stalls, errand.view.request.uid_str()),
+        };
+        let until = self.now + pause;
+        self.finish(errand, Some(until));
+    }
+
+    fn finish(&mut self, errand: Errand, until: Option<Timestamp>) {
+        let Errand {
+            who, name, view, ..
+        } = errand;
+        let replica = &mut self.replicas[who.replica];
+        if view.worth_keeping() {
+            let uid = view.request.uid_str().to_owned();
+            replica.desk.insert(uid, view.work);
+        }
+        let Some(task) = replica.tasks.get_mut(&name) else {
+            return;
+        };
+        task.running = false;
+        let again = std::mem::take(&mut task.again);
+        let soonest = self.now + SignedDuration::from_millis(1);
+        let until = until.map(|until| until.max(soonest));
+        task.timer = until;
+        if again {
+            self.after(SignedDuration::ZERO, Event::Wake(who, name, None));
+        } else if let Some(until) = until {
+            self.at(until, Event::Wake(who, name, Some(until)));
+        }
+    }
+}
