@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo walkthrough dashboard test e2e e2e-kind node-tools check crashes simulate chaos bench tools crds reference build release image chart install-plugin clean
+.PHONY: help demo walkthrough dashboard test e2e e2e-kind node-tools check crashes simulate fuzz chaos bench tools crds reference build release image chart install-plugin clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,6 +43,10 @@ crashes: ## Play the long lists of crash points and outages too (minutes)
 
 simulate: ## Play SCHEDULES random schedules from SEED, in virtual time
 	SCHEDULES=$(SCHEDULES) SEED=$(SEED) $(CARGO) test -q $(QUICK) --workspace --lib simulation::as_many -- --ignored --nocapture
+
+# In the development profile: overflows and debug assertions count as findings.
+fuzz: ## Fuzz what comes from outside for SECONDS (60) in all, from SEED
+	FUZZ_SECONDS=$(or $(SECONDS),60) FUZZ_SEED=$(SEED) $(CARGO) test -q --workspace --test fuzz -- --nocapture
 
 chaos: tools ## Kill the release binary for MINUTES, drawn from SEED, on a bad day of AWS
 	CHAOS_MINUTES=$(or $(MINUTES),5) CHAOS_SEED=$(SEED) $(CARGO) test -q --release --workspace --test chaos -- --nocapture

@@ -24,6 +24,13 @@ impl KeyMaterial {
         }
     }
 
+    /// Whether nothing of it is missing. The SDK puts an empty text where an
+    /// answer leaves out what it has to have.
+    pub fn is_whole(&self) -> bool {
+        let token = self.session_token().is_none_or(|t| !t.is_empty());
+        token && !self.id.is_empty() && !self.secret.is_empty()
+    }
+
     /// The access key id, which is no secret.
     pub fn id(&self) -> &str {
         &self.id

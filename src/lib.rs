@@ -21,4 +21,4 @@ pub mod plan;
 pub mod serving;
 pub mod sweep;
 pub mod telemetry;
-mod text;
+pub mod text;

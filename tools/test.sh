@@ -14,6 +14,8 @@ step "decisions and crash points (no network)"
 cargo test --workspace --lib --bins -- --nocapture
 step "rules of the custom resources (no cluster)"
 cargo test --workspace --test rules
+step "what comes from outside, fuzzed for a moment"
+cargo test --workspace --test fuzz -- --nocapture
 step "the test bed itself"
 cargo test --workspace --test command --test control_plane --test fake_aws --test moto --test operator
 step "the kubectl plugin"

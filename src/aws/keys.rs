@@ -29,17 +29,13 @@ impl Session {
     pub async fn create_key(&self, user: &str) -> Result<KeyMaterial, Fault> {
         let call = self.iam.create_access_key().user_name(user).send();
         let answer = self.calls.iam("CreateAccessKey", call).await?;
-        match answer.access_key {
-            Some(key) => Ok(KeyMaterial::new(
-                key.access_key_id,
-                key.secret_access_key,
-                None,
-            )),
-            None => Err(Fault {
-                class: FaultClass::NoAnswer,
-                message: "the answer held no key".to_owned(),
-            }),
-        }
+        let key = answer
+            .access_key
+            .map(|key| KeyMaterial::new(key.access_key_id, key.secret_access_key, None));
+        key.filter(KeyMaterial::is_whole).ok_or_else(|| Fault {
+            class: FaultClass::NoAnswer,
+            message: "the answer held no key".to_owned(),
+        })
     }
 
     /// `DeleteAccessKey` for a key of ours that nobody was given, whoever leads:

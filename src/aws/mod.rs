@@ -7,8 +7,6 @@ mod credential_report;
 mod error;
 mod gate;
 mod groups;
-#[cfg(test)]
-mod hostile;
 mod inventory;
 mod keys;
 mod leading;

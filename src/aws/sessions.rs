@@ -63,10 +63,13 @@ impl Session {
                     .credentials
             }
         };
-        issued.map(material).ok_or_else(|| Fault {
-            class: FaultClass::NoAnswer,
-            message: "the answer held no credentials".to_owned(),
-        })
+        let issued = issued.map(material);
+        issued
+            .filter(|(key, _)| key.is_whole())
+            .ok_or_else(|| Fault {
+                class: FaultClass::NoAnswer,
+                message: "the answer held no credentials".to_owned(),
+            })
     }
 }
 

@@ -62,6 +62,12 @@ impl Signer {
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
             .build_https();
+        Self::over(http, calls, leadership)
+    }
+
+    /// The same over an HTTP client of the caller's, which answers in the place
+    /// of AWS where answers are tried that no AWS gives.
+    pub fn over(http: SharedHttpClient, calls: Calls, leadership: Leadership) -> Self {
         Self {
             http,
             calls,

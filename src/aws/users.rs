@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_iam::types::Tag;
+use aws_sdk_iam::types::{Tag, User};
 use jiff::Timestamp;
 
 use super::Session;
@@ -46,18 +46,15 @@ impl Session {
     pub async fn get_user(&self, name: &str) -> Result<Option<UserFacts>, Fault> {
         let call = self.iam.get_user().user_name(name).send();
         match self.calls.iam("GetUser", call).await {
-            Ok(answer) => Ok(answer.user.map(|user| UserFacts {
-                path: user.path,
-                boundary: user
-                    .permissions_boundary
-                    .and_then(|b| b.permissions_boundary_arn),
-                tags: user
-                    .tags
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(|tag| (tag.key, tag.value))
-                    .collect(),
-            })),
+            Ok(answer) => match answer.user {
+                Some(user) => Ok(Some(facts(user))),
+                // Not the same as a user that is not there: that is an error of
+                // its own.
+                None => Err(Fault {
+                    class: FaultClass::NoAnswer,
+                    message: "the answer held no user".to_owned(),
+                }),
+            },
             Err(fault) if fault.class == FaultClass::NotFound => Ok(None),
             Err(fault) => Err(fault),
         }
@@ -129,5 +126,15 @@ impl Session {
     pub async fn delete_user(&self, name: &str) -> Result<(), Fault> {
         let call = self.iam.delete_user().user_name(name).send();
         self.calls.iam("DeleteUser", call).await.map(drop)
+    }
+}
+
+fn facts(user: User) -> UserFacts {
+    let boundary = user.permissions_boundary;
+    let tags = user.tags.unwrap_or_default().into_iter();
+    UserFacts {
+        path: user.path,
+        boundary: boundary.and_then(|b| b.permissions_boundary_arn),
+        tags: tags.map(|tag| (tag.key, tag.value)).collect(),
     }
 }

@@ -214,11 +214,15 @@ pub(super) fn foreign_keys(
     }))))
 }
 
-/// Keys that the status shows as this request's.
+/// Keys that the status shows as this request's. Without a lease in force the
+/// user is named by the intent alone, and no key of it is believed to be ours.
 fn own_keys(view: &View) -> BTreeSet<String> {
-    let shown = view.live().map(|(_, c)| c.access_key_id.clone());
+    let Some((_, credential)) = view.live() else {
+        return BTreeSet::new();
+    };
     let previous = view.previous().map(|p| p.access_key_id.clone());
-    shown.into_iter().chain(previous).collect()
+    let shown = credential.access_key_id.clone();
+    previous.into_iter().chain([shown]).collect()
 }
 
 fn no_room(intent: &Intent, foreign: &[&String]) -> Verdict {

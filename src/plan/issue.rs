@@ -58,6 +58,9 @@ pub(super) fn next(view: &View, now: Timestamp) -> Step {
     };
     match granted {
         (Granted::Session(spec), None) => session::issue(view, &spec, now),
+        // The status tells of a session, or of a user that is not this request's:
+        // an intent beside it would say nothing, and be written for ever.
+        (Granted::User(_), None) if view.live().is_some() => refuse(view, &other_lease(), now),
         (Granted::User(new), None) if new.adopted => adopted::begin(view, new, now),
         (Granted::User(new), None) => Step::Do(Effect::Begin(Box::new(new))),
         // The Secret is there and a new key is due: that is a rotation, and
@@ -111,6 +114,14 @@ fn still_blocked(view: &View, now: Timestamp) -> Option<Step> {
             Some(status::refused(view, &conflict(view), now).map_or(wait, Step::Do))
         }
     }
+}
+
+fn other_lease() -> Verdict {
+    Verdict::new(
+        Reason::RoleInvalid,
+        "the lease in force is of another credential type than the AwsRole's, or of another \
+         cluster; it runs to its end, and the next one is made as the role says",
+    )
 }
 
 fn changed() -> Step {

@@ -18,7 +18,7 @@ mod live;
 pub mod naming;
 pub mod ownership;
 pub mod pacing;
-mod policy;
+pub mod policy;
 pub mod reasons;
 pub mod record;
 pub mod role;
@@ -105,7 +105,8 @@ pub fn next(view: &View, now: Timestamp) -> Step {
     let look = match view.seen {
         Seen::Direct => false,
         Seen::Stale => true,
-        Seen::Cached => (finalizer || view.live().is_some()) && !resting,
+        // A session has no finalizer; what is done at its end is no less final.
+        Seen::Cached => !resting && (finalizer || view.live().is_some()),
     };
     if look {
         return Step::Look(Look::Request);

@@ -55,7 +55,13 @@ pub fn combine(documents: &[&String]) -> Result<Option<String>, String> {
             statement.remove("Sid");
         }
     }
-    let text = json!({"Version": "2012-10-17", "Statement": all}).to_string();
+    let joined = json!({"Version": "2012-10-17", "Statement": all});
+    let text = joined.to_string();
+    // Numbers longer than 64 bits are read as the nearest that fits, and what is
+    // written for that may be read as its neighbour.
+    if serde_json::from_str::<Value>(&text).ok() != Some(joined) {
+        return Err("have a number that is too long to be joined; put it in quotes".to_owned());
+    }
     let size = text.chars().count();
     if size > INLINE_QUOTA {
         return Err(format!(

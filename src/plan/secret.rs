@@ -269,8 +269,13 @@ impl KeyNames {
     }
 }
 
-/// Checks that no two keys of the Secret have one name: one would overwrite
-/// the other.
+/// Longest name of a key in a Secret (Kubernetes, `ConfigMap` and `Secret` data).
+const MAX_KEY: usize = 253;
+
+/// Checks that no two keys of the Secret have one name, where one would
+/// overwrite the other, and that names are names: a profile with a line break
+/// would put lines of its own into the credentials file. (The API server checks
+/// the same; objects may be older than its rule.)
 ///
 /// # Errors
 /// A verdict that names the key.
@@ -287,7 +292,13 @@ pub fn check_template(request: &AwsCredentialRequest) -> Result<(), Verdict> {
     ];
     let process = names.credential_process;
     all.extend(process.map(|name| ("credentialProcess.key", name)));
+    if names.profile.is_empty() || !made_of(&names.profile, "_.@:/+-") {
+        return Err(misnamed("credentialsFile.profile", &names.profile));
+    }
     for (field, name) in all {
+        if !(1..=MAX_KEY).contains(&name.len()) || !made_of(&name, "-._") {
+            return Err(misnamed(field, &name));
+        }
         if let Some(other) = seen.insert(name.clone(), field) {
             return Err(Verdict::new(
                 Reason::InvalidRequest,
@@ -298,6 +309,19 @@ pub fn check_template(request: &AwsCredentialRequest) -> Result<(), Verdict> {
         }
     }
     Ok(())
+}
+
+/// Whether a text is made of ASCII letters, digits and these.
+fn made_of(text: &str, others: &str) -> bool {
+    text.chars()
+        .all(|c| c.is_ascii_alphanumeric() || others.contains(c))
+}
+
+fn misnamed(field: &str, name: &str) -> Verdict {
+    Verdict::new(
+        Reason::InvalidRequest,
+        format!("spec.secret: {field} cannot be {name:?}; use letters, digits and -_."),
+    )
 }
 
 #[cfg(test)]

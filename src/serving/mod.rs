@@ -16,7 +16,7 @@ mod guard;
 mod memory;
 mod reviewer;
 mod routes;
-mod verdict;
+pub mod verdict;
 
 pub use access::Access;
 pub use certificate::Certificate;
