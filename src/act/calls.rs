@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::plan::effect::{Fault, FaultClass};
+use crate::traces::spans;
 
 /// How long one call may take before its answer counts as lost.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -68,18 +70,22 @@ impl KubeCalls {
     ) -> Result<T, Fault> {
         // It is never closed, and an error would only mean no limit.
         let _turn = self.turns.acquire().await.ok();
+        let span = spans::call("kubernetes", operation);
         let result = match self.leadership.check() {
-            Ok(()) => timeout(limit, call).await.map_or_else(
-                |_| {
-                    Err(Fault {
-                        class: FaultClass::NoAnswer,
-                        message: format!("no answer within {limit:?}"),
-                    })
-                },
-                |result| result.map_err(fault),
-            ),
+            Ok(()) => timeout(limit, call.instrument(span.clone()))
+                .await
+                .map_or_else(
+                    |_| {
+                        Err(Fault {
+                            class: FaultClass::NoAnswer,
+                            message: format!("no answer within {limit:?}"),
+                        })
+                    },
+                    |result| result.map_err(fault),
+                ),
             Err(not_leading) => Err(not_leading.fault()),
         };
+        spans::close(span, result.as_ref().err().map(|fault| fault.class));
         let outcome = result.as_ref().map_or_else(|f| f.class.as_str(), |_| "ok");
         self.metrics.call("kubernetes", operation, outcome);
         tracing::debug!(operation, outcome, "Kubernetes call");
