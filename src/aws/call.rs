@@ -129,7 +129,7 @@ impl Calls {
             Ok(turn) => {
                 let span = spans::call(service.as_str(), operation);
                 let answer = answer(call).instrument(span.clone()).await;
-                spans::close(span, answer.as_ref().err().map(|fault| fault.class));
+                spans::close(span, answer.as_ref().err());
                 if let Some((gate, sent)) = turn {
                     gate.answered(sent, answer.as_ref().map(drop).map_err(|f| f.class));
                 }

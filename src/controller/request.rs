@@ -180,7 +180,7 @@ async fn walk(
                 let span = journey.look(view, what);
                 let look = observe::look(what, view, &ctx.client, &ctx.hands.calls);
                 let read = look.instrument(span.clone()).await;
-                spans::close(span, read.as_ref().err().map(|fault| fault.class));
+                spans::close(span, read.as_ref().err());
                 read.inspect_err(|_| view.work.stalls = view.work.stalls.saturating_add(1))
             }
             Step::Do(effect) => perform(&effect, view, key, journey, ctx).await,
@@ -216,7 +216,7 @@ async fn perform(
     let span = journey.effect(view, effect);
     let act = ctx.hands.perform(effect, view, session.as_deref(), key);
     let outcome = act.instrument(span.clone()).await;
-    spans::close(span, outcome.fault().map(|fault| fault.class));
+    spans::close(span, outcome.fault());
     note(effect, &outcome, view, &account, ctx);
     view.record(effect, outcome, Timestamp::now())
         .map_err(|stall| stall.0)

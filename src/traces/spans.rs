@@ -8,7 +8,7 @@ use tracing::{Span, info_span};
 
 use super::TARGET;
 use crate::plan::Look;
-use crate::plan::effect::{Effect, FaultClass};
+use crate::plan::effect::{Effect, Fault};
 use crate::plan::view::View;
 
 /// One reconciliation of a request. Its span begins with the first step: most
@@ -105,9 +105,10 @@ pub fn call(service: &'static str, operation: &'static str) -> Span {
 }
 
 /// What came of a step or a call: it was done, or what kind of fault it met.
-pub fn close(span: Span, fault: Option<FaultClass>) {
+pub fn close(span: Span, fault: Option<&Fault>) {
     if fault.is_some() {
         span.record("otel.status_code", "ERROR");
     }
-    span.record("keylease.outcome", fault.map_or("ok", FaultClass::as_str));
+    let outcome = fault.map_or("ok", |fault| fault.class.as_str());
+    span.record("keylease.outcome", outcome);
 }
