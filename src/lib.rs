@@ -22,3 +22,4 @@ pub mod serving;
 pub mod sweep;
 pub mod telemetry;
 pub mod text;
+pub mod traces;

@@ -39,7 +39,7 @@ const LIFE_BUCKETS: [f64; 14] = [
 /// Labels of a call to the outside.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct CallLabels {
-    /// `iam`, `sts` or `kubernetes`.
+    /// `iam`, `sts`, `kubernetes` or `otlp`.
     pub service: &'static str,
     /// The operation, as the service names it.
     pub operation: &'static str,
@@ -125,7 +125,7 @@ impl Default for Metrics {
         let calls = Family::default();
         registry.register(
             "calls",
-            "Calls to AWS and to the API server, by operation and outcome",
+            "Calls to AWS, to the API server and to a collector of traces, by operation and outcome",
             calls.clone(),
         );
         let reconciles = Family::default();

@@ -10,6 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::audit;
+use crate::traces::Traces;
 
 /// Form of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -25,6 +26,8 @@ pub enum LogFormat {
 /// AWS SDK, hyper, the Kubernetes client) may have a secret key in its hands
 /// and is capped, so that `--log trace` cannot print one.
 const MAY_BE_VERBOSE: [&str; 2] = ["keylease", "kube_runtime"];
+
+type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// The level, for as long as the process runs.
 #[derive(Clone)]
@@ -50,11 +53,28 @@ impl LogLevel {
     }
 }
 
-/// Starts logging to standard error.
+/// Starts logging to standard error, and exporting spans where traces are wanted.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the filter.
-pub fn init(filter: &str, format: LogFormat) -> Result<LogLevel, String> {
+pub fn init(filter: &str, format: LogFormat, traces: Option<&Traces>) -> Result<LogLevel, String> {
+    let (logs, level) = logs(filter, format)?;
+    tracing_subscriber::registry()
+        .with(layers(logs, traces))
+        .try_init()
+        .map_err(|e| e.to_string())?;
+    Ok(level)
+}
+
+/// A list, and not one layer on the other: each has a filter, and only a list of
+/// such tells the macros that what no filter wants is off for good. On a layer
+/// that is an `Option` they ask each time.
+fn layers(logs: Boxed, traces: Option<&Traces>) -> Vec<Boxed> {
+    let traces = traces.map(|traces| traces.layer().boxed());
+    std::iter::once(logs).chain(traces).collect()
+}
+
+fn logs(filter: &str, format: LogFormat) -> Result<(Boxed, LogLevel), String> {
     let wanted = parse(filter).map_err(|e| format!("--log: {e}"))?;
     let (wanted, handle) = reload::Layer::new(wanted);
     let audit = FilterFn::new(|metadata| metadata.target() == audit::TARGET);
@@ -64,11 +84,7 @@ pub fn init(filter: &str, format: LogFormat) -> Result<LogLevel, String> {
         LogFormat::Json => text.json().flatten_event(true).with_ansi(false).boxed(),
         LogFormat::Text => text.with_ansi(false).boxed(),
     };
-    tracing_subscriber::registry()
-        .with(layer.with_filter(filter))
-        .try_init()
-        .map_err(|e| e.to_string())?;
-    Ok(LogLevel(handle))
+    Ok((layer.with_filter(filter).boxed(), LogLevel(handle)))
 }
 
 fn parse(filter: &str) -> Result<EnvFilter, String> {
@@ -77,7 +93,8 @@ fn parse(filter: &str) -> Result<EnvFilter, String> {
 }
 
 /// Spans are left out: each of our lines says what it is about, and a span that
-/// is entered at every poll costs more than the line.
+/// is entered at every poll costs more than the line. Those of [`crate::traces`]
+/// are for another layer.
 fn is_wanted(metadata: &Metadata<'_>) -> bool {
     let safe = *metadata.level() <= LevelFilter::INFO || may_be_verbose(metadata.target());
     safe && metadata.is_event()
@@ -92,7 +109,43 @@ fn may_be_verbose(target: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tracing::{Subscriber, info_span, subscriber};
+
     use super::*;
+    use crate::metrics::Metrics;
+    use crate::traces;
+
+    /// What the subscriber of a process says to the macro of a span, once and for
+    /// all. The log is at its most talkative.
+    fn is_off_for_good(span: &'static Metadata<'static>, traces: Option<&Traces>) -> bool {
+        let (logs, _) = logs("trace", LogFormat::Json).unwrap();
+        let subscriber = tracing_subscriber::registry().with(layers(logs, traces));
+        subscriber.register_callsite(span).is_never()
+    }
+
+    /// One of ours, and one as kube-rs opens it for each reconciliation.
+    fn spans() -> [&'static Metadata<'static>; 2] {
+        subscriber::with_default(tracing_subscriber::registry(), || {
+            let ours = info_span!(target: traces::TARGET, "reconcile");
+            let theirs = info_span!(target: "kube_runtime::controller", "reconciling object");
+            [&ours, &theirs].map(|span| span.metadata().unwrap())
+        })
+    }
+
+    #[test]
+    fn without_a_collector_no_span_costs_anything() {
+        for span in spans() {
+            assert!(is_off_for_good(span, None), "{span:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn with_a_collector_only_our_spans_are_opened() {
+        let traces = Traces::start("http://127.0.0.1:9", "one", Metrics::default()).unwrap();
+        let [ours, theirs] = spans();
+        assert!(!is_off_for_good(ours, Some(&traces)));
+        assert!(is_off_for_good(theirs, Some(&traces)));
+    }
 
     #[test]
     fn what_is_no_filter_is_refused_with_a_hint() {

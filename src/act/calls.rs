@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::plan::effect::{Fault, FaultClass};
+use crate::traces::spans;
 
 /// How long one call may take before its answer counts as lost.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -69,21 +71,31 @@ impl KubeCalls {
         // It is never closed, and an error would only mean no limit.
         let _turn = self.turns.acquire().await.ok();
         let result = match self.leadership.check() {
-            Ok(()) => timeout(limit, call).await.map_or_else(
-                |_| {
-                    Err(Fault {
-                        class: FaultClass::NoAnswer,
-                        message: format!("no answer within {limit:?}"),
-                    })
-                },
-                |result| result.map_err(fault),
-            ),
+            Ok(()) => {
+                let span = spans::call("kubernetes", operation);
+                let answer = answer(limit, call).instrument(span.clone()).await;
+                spans::close(span, answer.as_ref().err());
+                answer
+            }
             Err(not_leading) => Err(not_leading.fault()),
         };
         let outcome = result.as_ref().map_or_else(|f| f.class.as_str(), |_| "ok");
         self.metrics.call("kubernetes", operation, outcome);
         tracing::debug!(operation, outcome, "Kubernetes call");
         result
+    }
+}
+
+async fn answer<T>(
+    limit: Duration,
+    call: impl Future<Output = kube::Result<T>>,
+) -> Result<T, Fault> {
+    match timeout(limit, call).await {
+        Ok(result) => result.map_err(fault),
+        Err(_) => Err(Fault {
+            class: FaultClass::NoAnswer,
+            message: format!("no answer within {limit:?}"),
+        }),
     }
 }
 

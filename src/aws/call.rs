@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use super::budget::{Budget, Budgets};
 use super::error::fault;
 use crate::metrics::Metrics;
 use crate::plan::effect::{Fault, FaultClass};
 use crate::plan::pacing::{Priority, Service};
+use crate::traces::spans;
 
 /// How long one call may take. IAM's writes take tens to hundreds of
 /// milliseconds; past this the answer counts as lost.
@@ -125,7 +127,9 @@ impl Calls {
         };
         let result = match turn {
             Ok(turn) => {
-                let answer = answer(call).await;
+                let span = spans::call(service.as_str(), operation);
+                let answer = answer(call).instrument(span.clone()).await;
+                spans::close(span, answer.as_ref().err());
                 if let Some((gate, sent)) = turn {
                     gate.answered(sent, answer.as_ref().map(drop).map_err(|f| f.class));
                 }

@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::observe;
 use crate::plan::naming::ClusterId;
 use crate::telemetry::{self, LogFormat};
+use crate::traces::Traces;
 
 /// Stack of a worker, in bytes. The SDK's calls are deep: in a development
 /// build a connection that is refused takes more than the usual 2 MiB. Only
@@ -58,6 +59,13 @@ pub(super) struct Args {
     #[arg(long, env = "KEYLEASE_LOG_FORMAT", value_enum, default_value = "text")]
     log_format: LogFormat,
 
+    /// Export traces of requests to this collector, with OTLP over HTTP; for
+    /// example http://collector.monitoring:4318. Default: no traces. What else
+    /// OpenTelemetry's SDK reads from the environment holds, such as
+    /// OTEL_TRACES_SAMPLER.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
+
     #[command(flatten)]
     sweep: SweepArgs,
 
@@ -93,15 +101,20 @@ async fn serve(args: Args) -> Result<(), String> {
         watch_namespaces,
         log,
         log_format,
+        otlp_endpoint,
         sweep,
         instance,
         leader_elect,
     } = args;
     endpoints.check()?;
-    let log_level = telemetry::init(&log, log_format)?;
+    let metrics = Metrics::default();
+    // Empty is what a variable is that somebody meant to take away.
+    let collector = otlp_endpoint.filter(|url| !url.is_empty());
+    let traces = collector.map(|url| Traces::start(&url, &instance, metrics.clone()));
+    let traces = traces.transpose()?;
+    let log_level = telemetry::init(&log, log_format, traces.as_ref())?;
     roots::check()?;
     let stop = shutdown::on_signal()?;
-    let metrics = Metrics::default();
     let readiness = Readiness::default();
     readiness.expect("API server");
     endpoints.serve_health(readiness.clone(), stop.clone());
@@ -173,9 +186,19 @@ async fn serve(args: Args) -> Result<(), String> {
     };
     let work = controllers.run(Arc::new(context), noticed, readiness, stop);
     shutdown::bounded(work, &hand_over).await;
-    if let Some(tenure) = tenure {
-        tenure.resign().await;
-    }
+    // Side by side: neither waits for the other's server.
+    tokio::join!(
+        async {
+            if let Some(tenure) = tenure {
+                tenure.resign().await;
+            }
+        },
+        async {
+            if let Some(traces) = traces {
+                traces.end().await;
+            }
+        },
+    );
     if lost.is_cancelled() {
         return Err("leadership was lost; the next start stands by".to_owned());
     }

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
+use tracing::Instrument;
 
 use super::context::{Concerned, Context};
 use super::ledger::Change;
@@ -21,6 +22,7 @@ use crate::plan::intent::has_finalizer;
 use crate::plan::pacing::{self, Priority, Stage};
 use crate::plan::view::{RoleHint, RoleView, View};
 use crate::plan::{self, Step, adopted, backoff};
+use crate::traces::spans::{self, Journey};
 
 use super::desk::Folder;
 use super::waiting_room::{Line, Seat, Wish};
@@ -147,10 +149,25 @@ async fn run(
     seat: Option<&Seat>,
     ctx: &Context,
 ) -> Option<Duration> {
+    let mut journey = Journey::default();
+    let (result, pause) = walk(view, key, seat, &mut journey, ctx).await;
+    ctx.metrics.reconcile("request", result);
+    journey.end(view, result);
+    pause
+}
+
+/// Step by step, to where there is nothing to do now: how it ended, and the
+/// pause.
+async fn walk(
+    view: &mut View,
+    key: &mut Option<crate::key_material::KeyMaterial>,
+    seat: Option<&Seat>,
+    journey: &mut Journey,
+    ctx: &Context,
+) -> (&'static str, Option<Duration>) {
     for _ in 0..MAX_STEPS {
         if ctx.hand_over.is_cancelled() {
-            ctx.metrics.reconcile("request", "handed_over");
-            return None;
+            return ("handed_over", None);
         }
         if let Some((name, id)) = view.account_wanted() {
             view.account = ctx.accounts.view(&name, id.as_deref());
@@ -161,29 +178,27 @@ async fn run(
         }
         let step = plan::next(view, Timestamp::now());
         let progress = match step {
-            Step::Look(what) => observe::look(what, view, &ctx.client, &ctx.hands.calls)
-                .await
-                .inspect_err(|_| view.work.stalls = view.work.stalls.saturating_add(1)),
-            Step::Do(effect) => perform(&effect, view, key, ctx).await,
+            Step::Look(what) => {
+                let span = journey.look(view, what);
+                let look = observe::look(what, view, &ctx.client, &ctx.hands.calls);
+                let read = look.instrument(span.clone()).await;
+                spans::close(span, read.as_ref().err());
+                read.inspect_err(|_| view.work.stalls = view.work.stalls.saturating_add(1))
+            }
+            Step::Do(effect) => perform(&effect, view, key, journey, ctx).await,
             Step::TakeBack(verdict) => {
                 view.take_back(verdict);
                 Ok(())
             }
-            Step::Wait(until) => {
-                ctx.metrics.reconcile("request", "ok");
-                return Some(until_then(until));
-            }
-            Step::Rest => {
-                ctx.metrics.reconcile("request", "ok");
-                return None;
-            }
+            Step::Wait(until) => return ("ok", Some(until_then(until))),
+            Step::Rest => return ("ok", None),
         };
         if let Err(fault) = progress {
-            return Some(stalled(view, &fault, ctx));
+            let (result, pause) = stalled(view, &fault);
+            return (result, Some(pause));
         }
         if seat.is_some_and(|seat| gives_way(view, seat, ctx)) {
-            ctx.metrics.reconcile("request", "gives_way");
-            return Some(Duration::ZERO);
+            return ("gives_way", Some(Duration::ZERO));
         }
     }
     tracing::error!(
@@ -191,8 +206,7 @@ async fn run(
         request = view.request.metadata.name,
         "no end after {MAX_STEPS} steps; pausing"
     );
-    ctx.metrics.reconcile("request", "circle");
-    Some(CIRCLE_PAUSE)
+    ("circle", Some(CIRCLE_PAUSE))
 }
 
 /// Where many leases end together all keys are to die first: one that is dead
@@ -206,14 +220,15 @@ async fn perform(
     effect: &Effect,
     view: &mut View,
     key: &mut Option<crate::key_material::KeyMaterial>,
+    journey: &mut Journey,
     ctx: &Context,
 ) -> Result<(), Fault> {
     let (account, id) = view.account_wanted().unwrap_or_default();
     let session = ctx.accounts.session(&account, id.as_deref());
-    let outcome = ctx
-        .hands
-        .perform(effect, view, session.as_deref(), key)
-        .await;
+    let span = journey.effect(view, effect);
+    let act = ctx.hands.perform(effect, view, session.as_deref(), key);
+    let outcome = act.instrument(span.clone()).await;
+    spans::close(span, outcome.fault());
     note(effect, &outcome, view, &account, ctx);
     view.record(effect, outcome, Timestamp::now())
         .map_err(|stall| stall.0)
@@ -330,11 +345,10 @@ pub(super) fn rival(role: &AwsRole, ctx: &Context) -> Option<String> {
 
 /// The API server does not serve, or AWS has no turn for us: keep everything as
 /// it is and come back.
-fn stalled(view: &View, fault: &Fault, ctx: &Context) -> Duration {
+fn stalled(view: &View, fault: &Fault) -> (&'static str, Duration) {
     if fault.class == FaultClass::Unsent {
-        ctx.metrics.reconcile("request", "unsent");
         // Its place in the line is by its age: nothing is lost by going back.
-        return Duration::ZERO;
+        return ("unsent", Duration::ZERO);
     }
     let pause = backoff::pause(view.work.stalls, view.request.uid_str());
     tracing::warn!(
@@ -345,8 +359,7 @@ fn stalled(view: &View, fault: &Fault, ctx: &Context) -> Duration {
         pause = %pause,
         "the API server did not serve a call; trying again later"
     );
-    ctx.metrics.reconcile("request", "stalled");
-    Duration::try_from(pause).unwrap_or_default()
+    ("stalled", Duration::try_from(pause).unwrap_or_default())
 }
 
 fn until_then(until: Timestamp) -> Duration {

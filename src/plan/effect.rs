@@ -198,6 +198,16 @@ pub enum Outcome {
     Failed(Fault),
 }
 
+impl Outcome {
+    /// What failed.
+    pub fn fault(&self) -> Option<&Fault> {
+        match self {
+            Self::Failed(fault) => Some(fault),
+            _ => None,
+        }
+    }
+}
+
 /// Whose the IAM user of our name is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owner {

@@ -85,6 +85,19 @@ pub enum Look {
     Secret,
 }
 
+impl Look {
+    /// A short name for traces, beside those of effects.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Request => "look_request",
+            Self::Role => "look_role",
+            Self::Holder => "look_holder",
+            Self::Namespace => "look_namespace",
+            Self::Secret => "look_secret",
+        }
+    }
+}
+
 /// Decides on the next step for one request.
 pub fn next(view: &View, now: Timestamp) -> Step {
     let request = &view.request;

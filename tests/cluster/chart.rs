@@ -100,6 +100,8 @@ async fn values_that_make_no_sense_are_refused() -> Story {
         "sweep.interval=hourly",
         "log.format=xml",
         "networkPolicy.egressPorts={70000}",
+        "tracing.endpoint=collector:4318",
+        "tracing.samplerRatio=2",
         "metrics.serviceMonitor.enable=true",
         "metrics.secure=maybe",
         "metrics.readers=prometheus",

@@ -34,4 +34,5 @@ mod sessions;
 mod settings;
 mod static_users;
 mod sweep;
+mod traces;
 mod trust;

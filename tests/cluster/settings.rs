@@ -38,3 +38,11 @@ async fn plain_metrics_for_others_have_to_be_asked_for() -> Story {
     assert!(said.contains("--metrics-access reviewed"), "{said}");
     Ok(())
 }
+
+/// A port without a scheme is what people write, and no URL.
+#[tokio::test]
+async fn a_collector_of_traces_needs_a_url() -> Story {
+    let said = last_words(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318")]).await?;
+    assert!(said.contains("as in http://collector"), "{said}");
+    Ok(())
+}

@@ -6,6 +6,7 @@
 //!   eventually consistent or down, and which keeps a journal of all calls.
 //! - [`Moto`]: the AWS stand-in that everybody uses, as a second opinion.
 //! - [`Node`]: containerd and kubelet, which run pods; in namespaces only.
+//! - [`OtlpCollector`]: takes the traces that an operator exports.
 //! - [`Operator`]: a built `keylease` binary as a child that can be killed.
 //! - [`wait::until`]: how tests wait; nothing here sleeps for a guess.
 //!
@@ -23,6 +24,7 @@ pub mod https;
 pub mod moto;
 pub mod node;
 pub mod operator;
+pub mod otlp;
 pub mod paths;
 pub mod pki;
 pub mod ports;
@@ -36,3 +38,4 @@ pub use https::Https;
 pub use moto::{Moto, MotoOptions};
 pub use node::{Node, NodeNetwork};
 pub use operator::Operator;
+pub use otlp::{OtlpCollector, SpanView};
