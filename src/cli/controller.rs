@@ -63,6 +63,7 @@ pub(super) struct Args {
     /// example http://collector.monitoring:4318. Default: no traces. What else
     /// OpenTelemetry's SDK reads from the environment holds, such as
     /// OTEL_TRACES_SAMPLER.
+    #[allow(rustdoc::bare_urls, reason = "it is the text of --help")]
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
     otlp_endpoint: Option<String>,
 
