@@ -127,6 +127,12 @@ impl Cluster {
         self.run(&program("kubectl"), &args, yaml).await.map(drop)
     }
 
+    /// Whether the API server would take this as a new object.
+    pub async fn dry_run(&self, yaml: &str) -> Result<()> {
+        let args = ["create", "--dry-run=server", "-f", "-"];
+        self.run(&program("kubectl"), &args, yaml).await.map(drop)
+    }
+
     /// helm, in the root of the repository.
     pub async fn helm(&self, args: &[&str]) -> Result<String> {
         self.run(&program("helm"), args, "").await

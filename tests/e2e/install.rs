@@ -2,9 +2,18 @@
 //! the chart.
 
 use anyhow::{Context, Result, ensure};
+use keylease_testbed::wait;
 use serde_json::json;
 
-use crate::bed::{Bed, OPERATOR, SYSTEM, restricted_namespace};
+use crate::bed::{Bed, OPERATOR, SOON, SYSTEM, restricted_namespace};
+
+/// Any request; it is not made.
+const REQUEST: &str = r#"
+apiVersion: keylease.dev/v1alpha1
+kind: AwsCredentialRequest
+metadata: {name: not-made, namespace: default}
+spec: {roleRef: {name: none}}
+"#;
 
 /// The operator's namespace does not admit a pod that asks for more than the
 /// standard "restricted" allows.
@@ -55,5 +64,10 @@ pub async fn chart(bed: &Bed) -> Result<()> {
     bed.cluster
         .helm(&[&install[..], &values, &patience].concat())
         .await?;
-    Ok(())
+    // For some seconds after a kind was defined the API server refuses to make
+    // objects of it.
+    wait::until_ok("the new kinds to be served", SOON, || {
+        bed.cluster.dry_run(REQUEST)
+    })
+    .await
 }
