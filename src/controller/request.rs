@@ -212,7 +212,7 @@ async fn walk(
 /// Where many leases end together all keys are to die first: one that is dead
 /// gives its seat to one that is not. What it did is on the desk.
 fn gives_way(view: &View, seat: &Seat, ctx: &Context) -> bool {
-    let stage = Priority::of(view, Timestamp::now()).stage;
+    let stage = pacing::stage(view);
     stage == Stage::KeyDead && ctx.waiting_room.is_wanted(seat, stage)
 }
 

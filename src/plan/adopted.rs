@@ -198,8 +198,11 @@ pub(super) fn foreign_keys(
     {
         return Err(Step::Do(Effect::Clear(Attachment::Key(key.clone()))));
     }
-    let own = own_keys(view);
-    let foreign: Vec<_> = listed.iter().filter(|k| !own.contains(*k)).collect();
+    let own: Vec<_> = view.shown_keys().collect();
+    let foreign: Vec<_> = listed
+        .iter()
+        .filter(|k| !own.contains(&k.as_str()))
+        .collect();
     if foreign.len() >= MAX_KEYS {
         return Err(Step::TakeBack(no_room(intent, &foreign)));
     }
@@ -212,17 +215,6 @@ pub(super) fn foreign_keys(
         user_name: intent.user_name.clone(),
         foreign_keys: foreign.into_iter().cloned().collect(),
     }))))
-}
-
-/// Keys that the status shows as this request's. Without a lease in force the
-/// user is named by the intent alone, and no key of it is believed to be ours.
-fn own_keys(view: &View) -> BTreeSet<String> {
-    let Some((_, credential)) = view.live() else {
-        return BTreeSet::new();
-    };
-    let previous = view.previous().map(|p| p.access_key_id.clone());
-    let shown = credential.access_key_id.clone();
-    previous.into_iter().chain([shown]).collect()
 }
 
 fn no_room(intent: &Intent, foreign: &[&String]) -> Verdict {
@@ -277,9 +269,9 @@ pub(super) fn list(view: &View, now: Timestamp) -> Step {
 }
 
 /// Whether the user has no more keys of ours than the status shows, so that they
-/// need not be listed: the lease is at rest, which its Secret tells. A Secret that was lost may have
-/// a successor under way, with a key that only AWS knows. `None`: the Secret has
-/// to be read.
+/// need not be listed: the lease is at rest, which its Secret tells. A Secret
+/// that was lost may have a successor under way, with a key that only AWS knows.
+/// `None`: the Secret has to be read.
 pub(super) fn rests(view: &View) -> Option<bool> {
     let Some((_, credential)) = view.live() else {
         return Some(false);
@@ -304,7 +296,7 @@ pub(super) fn end(view: &View, intent: &Intent, ending: Ending, now: Timestamp) 
         RoleView::Leaving(role) | RoleView::Found(role) => Some(role.as_ref()),
     };
     let claim = role.and_then(|role| claim(view, intent, role));
-    let mut keys = own_keys(view);
+    let mut keys: BTreeSet<_> = view.shown_keys().map(str::to_owned).collect();
     // Without a claim no key was asked for.
     let rests = match rests(view) {
         Some(rests) => rests,

@@ -139,12 +139,9 @@ fn present(view: &View) -> Option<Vec<Attachment>> {
         (Some(found), _) => found.clone(),
         (None, _) if work.knows_all() => work.granted.keys().map(Attachment::from).collect(),
         // Served in peace, then looked at by nobody: what the intent says.
-        (None, Some((_, credential))) if work.user == UserFact::Unknown => {
-            let key = Attachment::Key(credential.access_key_id.clone());
+        (None, Some(_)) if work.user == UserFact::Unknown => {
             let permissions = view.permissions_on_user();
-            std::iter::once(key)
-                .chain(permissions.iter().map(Attachment::from))
-                .collect()
+            permissions.iter().map(Attachment::from).collect()
         }
         (None, _) => return None,
     };
@@ -152,10 +149,8 @@ fn present(view: &View) -> Option<Vec<Attachment>> {
     if let KeysFact::Known(keys) = &work.keys {
         all.extend(keys.iter().cloned().map(Attachment::Key));
     }
-    if let (true, Some((_, credential))) = (work.inventory.is_none(), view.live()) {
-        all.push(Attachment::Key(credential.access_key_id.clone()));
-        let previous = view.previous();
-        all.extend(previous.map(|p| Attachment::Key(p.access_key_id.clone())));
+    if work.inventory.is_none() {
+        all.extend(view.shown_keys().map(|key| Attachment::Key(key.to_owned())));
     }
     all.sort();
     all.dedup();

@@ -246,6 +246,17 @@ impl View {
         self.request.status.as_ref()?.previous.as_ref()
     }
 
+    /// Keys that the status shows as this request's: the present one first.
+    /// None without a lease in force: the user is named by the intent alone then,
+    /// and no key of it is believed to be ours.
+    pub fn shown_keys(&self) -> impl Iterator<Item = &str> {
+        let shown = self.live().into_iter().flat_map(|(_, present)| {
+            let previous = self.previous().map(|p| &p.access_key_id);
+            std::iter::once(&present.access_key_id).chain(previous)
+        });
+        shown.map(String::as_str)
+    }
+
     /// Whether a new lease follows the old one.
     pub fn rotates(&self) -> bool {
         self.request.spec.on_expiry == Some(OnExpiry::Rotate)

@@ -11,7 +11,7 @@ use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use crate::harness::{Bed, LATER, SOON, Scene, Settings, Story};
+use crate::harness::{LATER, SOON, Scene, Settings, Story};
 
 /// Waits until the account's `Ready` has this reason; the message.
 async fn account_says(scene: &Scene, name: &str, reason: &str) -> Result<String> {
@@ -183,7 +183,7 @@ async fn any_sign_in_to_the_aws_account_can_revoke() -> Story {
 /// what is to end ends, and nobody has to help.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_of_aws_is_made_good() -> Story {
-    let scene = Scene::on(Bed::start(Settings::default()).await?, "outage").await?;
+    let scene = Scene::alone(Settings::default(), "outage").await?;
     let aws = &scene.bed.aws;
     scene.role(json!({})).await?;
     for (name, ttl) in [("stays", "1h"), ("deleted", "1h"), ("expires", "10s")] {

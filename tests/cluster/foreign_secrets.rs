@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
-use crate::harness::{Bed, LATER, Scene, Settings, Story};
+use crate::harness::{LATER, Scene, Settings, Story};
 
 /// The Secret is to the byte what it was, version included.
 async fn expect_untouched(scene: &Scene, before: &Secret) -> Result<()> {
@@ -63,7 +63,7 @@ async fn a_name_that_becomes_free_is_taken() -> Story {
 /// As long as the name is taken, the request is looked at and not written to.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_waits_for_a_name_is_not_written_to() -> Story {
-    let scene = Scene::on(Bed::start(Settings::default()).await?, "foreign-waits").await?;
+    let scene = Scene::alone(Settings::default(), "foreign-waits").await?;
     scene.role(json!({})).await?;
     let theirs = scene.foreign_secret("app", json!({})).await?;
     scene.request("app", json!({})).await?;

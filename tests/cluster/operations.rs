@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use keylease_testbed::http;
 use serde_json::{Value, json};
 
-use crate::harness::{Bed, Scene, Settings, Story};
+use crate::harness::{Scene, Settings, Story};
 
 /// The records of the audit trail about a request, oldest first.
 fn records(log: &str, request: &str) -> Vec<Value> {
@@ -25,7 +25,7 @@ async fn every_act_on_a_credential_is_on_record() -> Story {
         env: &[("KEYLEASE_LOG", "error"), ("KEYLEASE_LOG_FORMAT", "json")],
         ..Settings::default()
     };
-    let scene = Scene::on(Bed::start(settings).await?, "audit").await?;
+    let scene = Scene::alone(settings, "audit").await?;
     scene.role(json!({})).await?;
     scene.request("app", json!({})).await?;
     let ready = scene.ready("app").await?;
@@ -60,7 +60,7 @@ async fn the_log_level_is_changed_at_run_time() -> Story {
         env: &[("KEYLEASE_LOG", "error")],
         ..Settings::default()
     };
-    let scene = Scene::on(Bed::start(settings).await?, "loud").await?;
+    let scene = Scene::alone(settings, "loud").await?;
     let operator = scene.bed.operator.lock().await;
     let addr = operator.metrics_addr().to_owned();
     drop(operator);
@@ -86,7 +86,7 @@ async fn the_log_level_is_changed_at_run_time() -> Story {
 /// exist is no label.
 #[tokio::test(flavor = "multi_thread")]
 async fn leases_are_counted_by_role_and_phase() -> Story {
-    let scene = Scene::on(Bed::start(Settings::default()).await?, "counted").await?;
+    let scene = Scene::alone(Settings::default(), "counted").await?;
     scene.role(json!({})).await?;
     scene.request("app", json!({})).await?;
     let none = json!({"roleRef": {"name": "invented"}});

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::harness::{Bed, LATER, SOON, Scene, Settings, Story};
 
 async fn scene(name: &str) -> Result<Scene> {
-    let scene = Scene::on(Bed::start(Settings::default()).await?, name).await?;
+    let scene = Scene::alone(Settings::default(), name).await?;
     scene.role(json!({})).await?;
     Ok(scene)
 }

@@ -14,7 +14,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use crate::harness::{Bed, LATER, SOON, Scene, Settings, Story, caller_of};
+use crate::harness::{LATER, SOON, Scene, Settings, Story, caller_of};
 
 /// The user that the first key belongs to.
 const USER: &str = "keylease-operator";
@@ -33,7 +33,7 @@ async fn scene() -> Result<Scene> {
         },
         ..Settings::default()
     };
-    let scene = Scene::on(Bed::start(settings).await?, NAME).await?;
+    let scene = Scene::alone(settings, NAME).await?;
     let secret = json!({
         "apiVersion": "v1",
         "kind": "Secret",

@@ -8,7 +8,7 @@ use keylease_testbed::{Fault, FaultKind};
 use kube::api::DeleteParams;
 use serde_json::json;
 
-use crate::harness::{Bed, LATER, SOON, Scene, Settings, Story};
+use crate::harness::{LATER, SOON, Scene, Settings, Story};
 
 async fn scene(name: &str) -> Result<Scene> {
     let env = [("KEYLEASE_LOG", "trace")];
@@ -16,7 +16,7 @@ async fn scene(name: &str) -> Result<Scene> {
         env: &env,
         ..Settings::default()
     };
-    let scene = Scene::on(Bed::start(settings).await?, name).await?;
+    let scene = Scene::alone(settings, name).await?;
     scene.role(json!({})).await?;
     Ok(scene)
 }

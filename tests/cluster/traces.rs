@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use keylease_testbed::{Fault, FaultKind, OtlpCollector, SpanView, wait};
 use serde_json::json;
 
-use crate::harness::{Bed, SOON, Scene, Settings, Story};
+use crate::harness::{SOON, Scene, Settings, Story};
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 /// The SDK's own setting: batches go out when something happened, not seconds
@@ -22,7 +22,7 @@ async fn scene(name: &str, collector: &OtlpCollector, env: &[(&str, &str)]) -> R
         env: &env,
         ..Settings::default()
     };
-    let scene = Scene::on(Bed::start(settings).await?, name).await?;
+    let scene = Scene::alone(settings, name).await?;
     scene.role(json!({})).await?;
     Ok(scene)
 }
@@ -198,7 +198,7 @@ async fn without_an_endpoint_nothing_is_sent() -> Story {
         ],
         ..Settings::default()
     };
-    let scene = Scene::on(Bed::start(settings).await?, "untraced").await?;
+    let scene = Scene::alone(settings, "untraced").await?;
     scene.role(json!({})).await?;
     scene.request("app", json!({})).await?;
     scene.ready("app").await?;

@@ -228,15 +228,15 @@ fn ended_at(view: &View, now: Timestamp) -> Option<Timestamp> {
 
 /// Whether every key of the lease was deleted, by this process.
 fn is_key_dead(view: &View) -> bool {
-    let Some((_, credential)) = view.live() else {
-        return false;
+    let cleared = |key: &str| {
+        let key = Attachment::Key(key.to_owned());
+        view.work.cleared.contains(&key)
     };
-    let previous = view.previous().map(|p| &p.access_key_id);
-    let mut keys = previous.into_iter().chain([&credential.access_key_id]);
-    keys.all(|key| view.work.cleared.contains(&Attachment::Key(key.clone())))
+    view.live().is_some() && view.shown_keys().all(cleared)
 }
 
-fn stage(view: &View) -> Stage {
+/// How far the work on this request is.
+pub fn stage(view: &View) -> Stage {
     let work = &view.work;
     let user = matches!(work.user, UserFact::Ours | UserFact::Taken);
     // An intent that this process did not write: a former one got on with it,

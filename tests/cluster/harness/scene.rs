@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use keylease_testbed::aws::{Call, UserView};
 
-use super::{Bed, Namespace, SOON};
+use super::{Bed, Namespace, SOON, Settings};
 
 /// A namespace, and the IAM users that were made for it. A failed test tells
 /// what the operator wrote about it.
@@ -34,6 +34,11 @@ impl Scene {
         let client = bed.client().await?;
         let namespace = Namespace::create(client, name).await?;
         Ok(Self { bed, namespace })
+    }
+
+    /// On a bed of its own, with these settings.
+    pub async fn alone(settings: Settings<'_>, name: &str) -> Result<Self> {
+        Self::on(Bed::start(settings).await?, name).await
     }
 
     /// Kills the operator, with nothing tidied up before.

@@ -65,8 +65,9 @@ pub(super) fn delete(sim: &mut Sim) {
 }
 
 /// Somebody takes the finalizer off: to be rid of the request at once, or by
-/// mistake, which is put right where a lease runs. Not where it holds a static user: what it had there is removed when
-/// the next holder begins, and no sweep looks.
+/// mistake, which is put right where a lease runs. Not where it holds a static
+/// user: what it had there is removed when the next holder begins, and no sweep
+/// looks.
 pub(super) fn strip(sim: &mut Sim) {
     let name = pick(sim);
     let now = sim.now;
