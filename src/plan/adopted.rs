@@ -89,8 +89,13 @@ pub fn rivalry(role: &AwsRole, older: &str) -> Verdict {
 fn claim<'a>(view: &View, intent: &Intent, role: &'a AwsRole) -> Option<&'a Holder> {
     let holder = role.status.as_ref()?.holder.as_ref()?;
     let ours = holder.uid == view.request.uid_str();
-    let same = holder.user_name == intent.user_name && holder.account_id == intent.account_id;
-    (ours && same).then_some(holder)
+    (ours && is_of(holder, intent)).then_some(holder)
+}
+
+/// Whether that is a claim on the user of this intent: an AwsAccount that was
+/// made anew may lead to a user of the same name in another AWS account.
+fn is_of(claim: &Holder, intent: &Intent) -> bool {
+    claim.user_name == intent.user_name && claim.account_id == intent.account_id
 }
 
 /// A claim on the role's user that belongs to another request.
@@ -192,9 +197,8 @@ pub(super) fn foreign_keys(
         return Err(Step::Do(Effect::ListKeys));
     }
     // A former holder that vanished left its keys behind.
-    let left_by = other_claim(view, role).map(|former| &former.foreign_keys);
-    if let Some(foreign) = left_by
-        && let Some(key) = listed.iter().find(|k| !foreign.contains(k))
+    if let Some(former) = other_claim(view, role).filter(|former| is_of(former, intent))
+        && let Some(key) = listed.iter().find(|k| !former.foreign_keys.contains(k))
     {
         return Err(Step::Do(Effect::Clear(Attachment::Key(key.clone()))));
     }

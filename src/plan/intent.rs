@@ -158,7 +158,9 @@ impl Intent {
     ) -> Option<Self> {
         let own = user_name_of(request, cluster);
         let adopted = credential.type_ == STATIC_USER;
-        if credential.user_name.as_ref() != Some(&own) && !adopted {
+        // No lease is another request's user, and none is a user without a name.
+        let named = credential.user_name.as_ref().filter(|n| !n.is_empty())?;
+        if *named != own && !adopted {
             return None;
         }
         let rebuilt = Self::rebuilt(request, credential);

@@ -10,7 +10,7 @@ use super::intent::{Intent, Permission};
 use super::lease::{Term, truncate, whole_second_from};
 use super::reasons::{Reason, Verdict};
 use super::secret::{self, SecretView};
-use super::view::{AccountView, RoleView, SecretHint, View};
+use super::view::{AccountView, RoleView, SecretHint, Seen, View};
 use super::work::{Doubt, Held, KeysFact, SETTLE, SecretGate, UserFact};
 use super::{Look, Step, adopted, backoff, session, status, ttl};
 use crate::api::{ConditionType, get_condition};
@@ -91,6 +91,8 @@ pub(super) fn next(view: &View, now: Timestamp) -> Step {
 fn left_by_session(view: &View) -> Option<Step> {
     match (&view.hint, &view.secret) {
         (SecretHint::Holds(_), SecretView::Unread) => Some(Step::Look(Look::Secret)),
+        // The cache may not show yet that another process told of it.
+        (_, SecretView::Ours(_)) if view.seen != Seen::Direct => Some(Step::Look(Look::Request)),
         (_, SecretView::Ours(facts)) => Some(Step::Do(Effect::DeleteSecret(facts.clone()))),
         _ => None,
     }

@@ -203,6 +203,7 @@ impl Play<'_> {
             // Not applied: an answer that says so, or none; or the end.
             1 => {
                 let class = FAULTS[usize::from(self.choices.of(FAULTS.len() as u8))];
+                self.lied |= class == FaultClass::NotFound;
                 return Some(failed(class));
             }
             2 => return Some(failed(FaultClass::NoAnswer)),

@@ -1,6 +1,7 @@
 //! What an effect must not be, whatever is true: `plan::Step`'s invariants, and
 //! whose users AWS is asked to change.
 
+use keylease::api::Credential;
 use keylease::plan::effect::{Attachment, Effect};
 use keylease::plan::intent::{STATIC_USER, has_finalizer, identity_tags, user_name_of};
 use keylease::plan::secret::SecretView;
@@ -85,6 +86,11 @@ fn changes(effect: &Effect, view: &View, world: &World) -> Result<(), String> {
         ensure!(safe, "{effect:?} on a user with other tags");
         return Ok(());
     }
+    if let Effect::Clear(Attachment::Key(id)) = effect
+        && is_shown(name, id, view)
+    {
+        return Ok(());
+    }
     let Some(lent) = lent(name, view, world) else {
         return Err(format!(
             "{effect:?} on {name}, which was not lent to the request"
@@ -97,6 +103,14 @@ fn changes(effect: &Effect, view: &View, world: &World) -> Result<(), String> {
     }
 }
 
+/// Whether the status, which people cannot write, shows the key as one that the
+/// request has on this static user, whoever holds it by now.
+fn is_shown(name: &str, id: &str, view: &View) -> bool {
+    let told = view.live().map(|(_, credential)| credential);
+    let here = |c: &Credential| c.type_ == STATIC_USER && c.user_name.as_deref() == Some(name);
+    told.is_some_and(here) && view.shown_keys().any(|key| key == id)
+}
+
 /// A user that was there before.
 struct Lent {
     /// It is this request that holds it, not a former one that vanished.
@@ -105,20 +119,12 @@ struct Lent {
     foreign: Vec<String>,
 }
 
-/// Whether a user was lent to the request, by the role's status or by its own.
+/// Whether a user was lent to the request: the role's status says so.
 fn lent(name: &str, view: &View, world: &World) -> Option<Lent> {
-    let request = &view.request;
     let role = world.role.as_ref();
     let holder = role.and_then(|r| r.status.as_ref()?.holder.as_ref());
-    if let Some(holder) = holder.filter(|h| h.user_name == name) {
-        let here = holder.uid == request.uid_str();
-        let foreign = holder.foreign_keys.clone();
-        return (here || view.holder == HolderView::Gone).then_some(Lent { here, foreign });
-    }
-    let told = request.status.as_ref().and_then(|s| s.credential.as_ref());
-    let told = told.filter(|c| c.type_ == STATIC_USER && c.user_name.as_deref() == Some(name));
-    told.map(|_| Lent {
-        here: true,
-        foreign: Vec::new(),
-    })
+    let holder = holder.filter(|h| h.user_name == name)?;
+    let here = holder.uid == view.request.uid_str();
+    let foreign = holder.foreign_keys.clone();
+    (here || view.holder == HolderView::Gone).then_some(Lent { here, foreign })
 }
