@@ -3,6 +3,7 @@
 
 mod account;
 mod closing;
+mod concerned;
 mod context;
 mod desk;
 mod hold;
@@ -25,23 +26,19 @@ pub use scope::Scope;
 pub use secret_index::SecretIndex;
 pub use waiting_room::WaitingRoom;
 
-use std::collections::HashSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedReceiver;
 use futures::{Stream, StreamExt};
-use k8s_openapi::api::core::v1::Secret;
-use kube::core::PartialObjectMeta;
-use kube::runtime::WatchStreamExt;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::watcher::{self, Event};
+use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{AwsAccount, AwsRole, Phase};
+use crate::api::{AwsAccount, AwsRole};
 use crate::cache::Filed;
 use crate::health::Readiness;
 use crate::metrics::Caches;
@@ -52,8 +49,6 @@ use watches::{is_served, watch_config, watched};
 /// Reconciliations of requests at a time, as kube-rs counts: no bound. The
 /// waiting room bounds those that do any work, and knows what is urgent.
 const REQUEST_CONCURRENCY: u16 = 0;
-/// Notices that are taken in together.
-const NOTICES: usize = 1024;
 /// The part of readiness that stands for the accounts' cache.
 const ACCOUNTS: &str = "AwsAccount watch";
 /// The part that stands for the index of our Secrets.
@@ -177,7 +172,7 @@ async fn run_accounts(
     let suspects = suspects.inspect(move |who| account::distrust(&distrusting, &who.name));
     let outcomes = controller
         .with_config(controller::Config::default().concurrency(8))
-        .reconcile_on(account_secrets(&shared, store))
+        .reconcile_on(concerned::by_secret(&shared, store))
         .reconcile_on(suspects)
         .reconcile_on(used)
         .graceful_shutdown_on(stop.cancelled_owned())
@@ -190,35 +185,6 @@ async fn run_accounts(
             .concerns(Concerned::ByAccount(gone.to_owned()));
     })
     .await;
-}
-
-/// Accounts that name a Secret of our namespace which just changed.
-fn account_secrets(
-    ctx: &Context,
-    accounts: Store<AwsAccount>,
-) -> impl Stream<Item = ObjectRef<AwsAccount>> + use<> {
-    let api: Api<PartialObjectMeta<Secret>> = Api::namespaced(ctx.client.clone(), &ctx.namespace);
-    watcher::watcher(api, watch_config())
-        .default_backoff()
-        .filter_map(|event| {
-            std::future::ready(match event {
-                Ok(Event::Apply(s) | Event::InitApply(s) | Event::Delete(s)) => Some(s.name_any()),
-                Ok(Event::Init | Event::InitDone) => None,
-                Err(error) => {
-                    tracing::warn!(%error, "the watch on account Secrets stopped; it is started again");
-                    None
-                }
-            })
-        })
-        .flat_map(move |secret| {
-            let named = accounts.state().into_iter().filter(move |account| {
-                let credentials = account.spec.credentials.as_ref();
-                let secret_ref = credentials.and_then(|c| c.secret_ref.as_ref());
-                secret_ref.is_some_and(|r| r.name == secret)
-            });
-            let refs: Vec<_> = named.map(|a| ObjectRef::from_obj(&*a)).collect();
-            futures::stream::iter(refs)
-        })
 }
 
 async fn run_roles(
@@ -245,7 +211,7 @@ async fn run_roles(
     let outcomes = controller
         .with_config(controller::Config::default().concurrency(8))
         .watches(accounts, watch_config(), move |account| {
-            let names = of_account(&store, &account.name_any());
+            let names = concerned::roles_of(&store, &account.name_any());
             names.into_iter().map(|name| ObjectRef::new(&name))
         })
         .reconcile_on(counted)
@@ -265,7 +231,6 @@ async fn run_requests(
     stop: CancellationToken,
 ) {
     let store = controller.store();
-    let roles = ctx.roles.clone();
     let secrets = ctx.secrets.follow(&ctx.scope, &ctx.client);
     // The Secrets' watch has to run for the index to fill, and the controller
     // polls it only once it runs itself.
@@ -279,28 +244,7 @@ async fn run_requests(
     if stop.run_until_cancelled(started).await.is_none() {
         return follow.abort();
     }
-    // A thousand leases that end together are one search, not a thousand.
-    let concerned = concerned.ready_chunks(NOTICES).flat_map(|notices| {
-        let distinct: HashSet<_> = notices.into_iter().collect();
-        futures::stream::iter(distinct)
-    });
-    let concerned = concerned.flat_map(move |whom| {
-        let found = match whom {
-            Concerned::This(who) => vec![who],
-            Concerned::ByRole(role) => of_roles(&store, &[role], |_| true),
-            Concerned::Relabelled(namespace) => refused_in(&store, &namespace),
-            Concerned::ByAccount(account) => {
-                of_roles(&store, &of_account(&roles, &account), |_| true)
-            }
-            Concerned::Waiting(role) => {
-                let role = roles.get(&ObjectRef::new(&role));
-                let account = role.map(|r| r.spec.account_ref.name.clone());
-                let roles = of_account(&roles, &account.unwrap_or_default());
-                of_roles(&store, &roles, is_waiting)
-            }
-        };
-        futures::stream::iter(found)
-    });
+    let concerned = concerned::requests(concerned, store, ctx.roles.clone());
     let relabelled = relabelled::tell(ctx.client.clone(), ctx.notices.clone());
     let relabelled = tokio::spawn(relabelled);
     let outcomes = controller
@@ -320,39 +264,6 @@ async fn run_requests(
     .await;
     follow.abort();
     relabelled.abort();
-}
-
-/// Names of the roles of an account.
-fn of_account(roles: &Store<AwsRole>, account: &str) -> Vec<String> {
-    let all = roles.state().into_iter();
-    all.filter(|role| role.spec.account_ref.name == account)
-        .map(|role| role.name_any())
-        .collect()
-}
-
-fn of_roles(
-    requests: &Store<Filed>,
-    roles: &[String],
-    wanted: impl Fn(&Filed) -> bool,
-) -> Vec<ObjectRef<Filed>> {
-    let all = requests.state().into_iter();
-    let named = |r: &Filed| roles.iter().any(|role| **role == *r.glance.role);
-    all.filter(|request| named(request) && wanted(request))
-        .map(|request| ObjectRef::from_obj(&*request))
-        .collect()
-}
-
-/// Requests of a namespace that its labels may have kept from being served.
-fn refused_in(requests: &Store<Filed>, namespace: &str) -> Vec<ObjectRef<Filed>> {
-    let all = requests.state().into_iter();
-    all.filter(|r| r.glance.phase == Some(Phase::Failed))
-        .filter(|r| r.namespace_name() == namespace)
-        .map(|request| ObjectRef::from_obj(&*request))
-        .collect()
-}
-
-fn is_waiting(request: &Filed) -> bool {
-    request.glance.phase == Some(Phase::Pending)
 }
 
 /// Reconciliations cannot fail, only end in a requeue of their own choosing.

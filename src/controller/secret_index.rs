@@ -19,7 +19,7 @@ use super::watches::watch_config;
 use crate::api::AwsCredentialRequest;
 use crate::cache::Filed;
 use crate::plan::secret::MANAGED_BY;
-use crate::plan::secret_edits::key_in;
+use crate::plan::secret::key_in;
 use crate::plan::view::SecretHint;
 
 /// What is known of one Secret.

@@ -150,13 +150,12 @@ fn rotation_at(view: &View, lease: &Lease) -> Option<Timestamp> {
 /// When the key of a static user has lived for its role's period: as the role
 /// was read, else as the cache has it.
 fn period_end(view: &View, lease: &Lease) -> Option<Timestamp> {
-    let intent = view.intent().filter(|i| i.adopted);
     let period = match &view.role {
         RoleView::Found(role) => adopted::rotation_period(role),
         _ => view.role_hint.rotation_period,
     };
     let at = lease.issued_at.0.checked_add(period?).ok();
-    at.filter(|at| intent.is_some() && *at < lease.expires_at.0)
+    at.filter(|at| view.has_static_user() && *at < lease.expires_at.0)
 }
 
 fn rotation_due(view: &View, lease: &Lease, now: Timestamp) -> bool {

@@ -24,7 +24,6 @@ pub mod record;
 pub mod role;
 pub mod root_rotation;
 pub mod secret;
-pub mod secret_edits;
 mod session;
 pub mod session_spec;
 mod status;

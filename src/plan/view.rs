@@ -182,6 +182,11 @@ impl View {
             .filter(|i| self.work.vetted.as_ref() == Some(i))
     }
 
+    /// Whether the user was there before the lease, and stays.
+    pub fn has_static_user(&self) -> bool {
+        self.intent().is_some_and(|intent| intent.adopted)
+    }
+
     /// Everything that may be on the live user, by status and intent.
     ///
     /// What an intent retires is off the user by the time at which the status

@@ -157,6 +157,19 @@ pub struct Held {
 }
 
 impl Held {
+    /// A key that was just made, of which nothing is known yet.
+    pub fn new(id: String, now: Timestamp) -> Self {
+        Self {
+            id,
+            since: now,
+            expires: None,
+            proven: false,
+            offered: false,
+            tries: 0,
+            next_proof: now,
+        }
+    }
+
     /// Whether AWS took too long to accept the key. One that was never tried,
     /// because calls wait for their turn, is not given up for that.
     pub fn overdue(&self, now: Timestamp) -> bool {

@@ -1,6 +1,6 @@
 //! `plan::next`, in any world: the three kinds and the Secret as any JSON that
 //! decodes, users in AWS as the input has them, and a mishap at any effect. The
-//! loop is that of `controller::request`.
+//! loop is that of `controller::request::walk`.
 
 use std::sync::Arc;
 

@@ -14,8 +14,8 @@ use keylease::plan::effect::{Attachment, Effect, FaultClass, Outcome, Owner};
 use keylease::plan::intent::{FINALIZER, INTENT_ANNOTATION};
 use keylease::plan::lease::Term;
 use keylease::plan::ownership::{UserFacts, adoptee, judge, user_tags};
+use keylease::plan::secret::key_in;
 use keylease::plan::secret::{SecretView, amendment, render};
-use keylease::plan::secret_edits::key_in;
 use keylease::plan::view::{RoleHint, RoleView, SecretHint, View};
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! The loop of `controller::request`, played in virtual time, with a fault at
+//! The loop of `controller::request::walk`, played in virtual time, with a fault at
 //! any effect.
 
 use std::sync::Arc;

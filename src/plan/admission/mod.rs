@@ -1,19 +1,23 @@
 //! Whether a request may be served, and what for: deny by default, one clear
 //! sentence for each refusal.
 
-use std::collections::BTreeMap;
+mod namespaces;
+mod role;
 
-use kube::core::{Selector, SelectorExt};
+pub use namespaces::allows;
+pub use role::{check_boundary, check_role};
+
+use std::collections::BTreeMap;
 
 use super::adopted;
 use super::intent::{Intent, Permission, user_name_of};
 use super::naming::{self, ClusterId};
-use super::policy;
 use super::reasons::{Reason, Verdict};
 use super::session_spec::{self, SessionSpec};
 use super::ttl;
 use super::view::Usage;
-use crate::api::{AllowedNamespaces, AwsCredentialRequest, AwsRole, IamUser, OnExpiry};
+use crate::api::{AwsCredentialRequest, AwsRole, IamUser, OnExpiry};
+use namespaces::check_namespace;
 
 /// What the operator knows of an account that it is signed in to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -255,128 +259,6 @@ fn issue_mark(request: &AwsCredentialRequest) -> String {
     format!("{issued}/{failures}")
 }
 
-/// Whether a role allows a namespace, by name or by its labels; `None` where
-/// that hangs on labels which are not known. Nobody is allowed by default, and
-/// an empty selector selects nobody.
-///
-/// # Errors
-/// What is wrong with the selector.
-pub fn allows(
-    role: &AwsRole,
-    namespace: &str,
-    labels: Option<&BTreeMap<String, String>>,
-) -> Result<Option<bool>, String> {
-    let allowed = role.spec.allowed_namespaces.clone().unwrap_or_default();
-    let AllowedNamespaces { names, selector } = allowed;
-    if names.iter().any(|n| n == "*" || n == namespace) {
-        return Ok(Some(true));
-    }
-    let selector = selector.unwrap_or_default();
-    let labelled = selector
-        .match_labels
-        .as_ref()
-        .is_some_and(|l| !l.is_empty());
-    let expressed = selector
-        .match_expressions
-        .as_ref()
-        .is_some_and(|e| !e.is_empty());
-    if !labelled && !expressed {
-        return Ok(Some(false));
-    }
-    let Some(labels) = labels else {
-        return Ok(None);
-    };
-    let selector = Selector::try_from(selector).map_err(|e| e.to_string())?;
-    Ok(Some(selector.matches(labels)))
-}
-
-fn check_namespace(
-    request: &AwsCredentialRequest,
-    role: &AwsRole,
-    namespace: &NamespaceView,
-) -> Result<(), Denial> {
-    let wanted = request.namespace_name();
-    let role_name = role.metadata.name.as_deref().unwrap_or_default();
-    let labels = match namespace {
-        NamespaceView::Unread => None,
-        NamespaceView::Labels(labels) => Some(labels),
-    };
-    let allowed = allows(role, wanted, labels).map_err(|e| {
-        Verdict::new(
-            Reason::RoleInvalid,
-            format!("role {role_name}: allowedNamespaces.selector cannot be read: {e}"),
-        )
-    })?;
-    match allowed {
-        Some(true) => return Ok(()),
-        None => return Err(Denial::NeedsNamespace),
-        Some(false) => {}
-    }
-    Err(Verdict::new(
-        Reason::NamespaceNotAllowed,
-        format!(
-            "role {role_name} does not allow namespace {wanted}; add it to \
-             spec.allowedNamespaces of the AwsRole, or ask for another role"
-        ),
-    )
-    .into())
-}
-
-/// Checks what CEL cannot: that documents are JSON, and that the account's own
-/// credentials can make this type.
-///
-/// # Errors
-/// A verdict for the role's condition as well as the request's.
-pub fn check_role(role: &AwsRole, account: &AccountFacts) -> Result<(), Verdict> {
-    let name = role.metadata.name.as_deref().unwrap_or_default();
-    let invalid = |message: String| Err(Verdict::new(Reason::RoleInvalid, message));
-    ttl::of_role(role)?;
-    check_boundary(role, account)?;
-    let spec = &role.spec;
-    if let Some(document) = spec
-        .iam_user
-        .as_ref()
-        .and_then(|u| u.policy_document.as_ref())
-        && let Err(error) = policy::check_document(document)
-    {
-        return invalid(format!("role {name}: iamUser.policyDocument {error}"));
-    }
-    let needs_user_key = spec.federation_token.is_some() || spec.session_token.is_some();
-    if needs_user_key && !account.is_user() {
-        return invalid(format!(
-            "role {name}: AWS gives federation and session tokens only to the long-term key of an \
-             IAM user, and AwsAccount {} signs in as {}; use assumedRole, or an account with a \
-             user's key in credentials.secretRef",
-            account.name, account.arn
-        ));
-    }
-    Ok(())
-}
-
-/// The boundary that users of this role get in this account.
-///
-/// # Errors
-/// A verdict when the role wants one of its own and may not have it.
-pub fn check_boundary(role: &AwsRole, account: &AccountFacts) -> Result<Option<String>, Verdict> {
-    let user = role.spec.iam_user.as_ref();
-    let wanted = user.and_then(|u| u.permissions_boundary_arn.as_ref());
-    match wanted {
-        None => Ok(account.boundary.clone()),
-        Some(arn) if account.allow_role_boundary || account.boundary.as_ref() == Some(arn) => {
-            Ok(Some(arn.clone()))
-        }
-        Some(_) => Err(Verdict::new(
-            Reason::RoleInvalid,
-            format!(
-                "role {} names a permissions boundary of its own, which account {} does not \
-                 allow; remove iamUser.permissionsBoundaryArn or set iamUsers.allowRoleBoundary",
-                role.metadata.name.as_deref().unwrap_or_default(),
-                account.name
-            ),
-        )),
-    }
-}
-
 fn permissions(user: &IamUser) -> Vec<Permission> {
     let policies = user.policy_arns.iter().cloned();
     let groups = user.groups.iter().cloned();
@@ -389,39 +271,4 @@ fn permissions(user: &IamUser) -> Vec<Permission> {
         )
         .chain(groups.map(Permission::Group))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn judged(rule: serde_json::Value, labels: Option<&[(&str, &str)]>) -> Option<bool> {
-        let spec = serde_json::from_value(json!({
-            "accountRef": {"name": "a"}, "iamUser": {}, "allowedNamespaces": rule,
-        }));
-        let role = AwsRole::new("r", spec.unwrap());
-        let own = |(k, v): &(&str, &str)| ((*k).to_owned(), (*v).to_owned());
-        let labels = labels.map(|l| l.iter().map(own).collect());
-        super::allows(&role, "here", labels.as_ref()).unwrap()
-    }
-
-    #[test]
-    fn nobody_unless_named_or_selected() {
-        let selector = json!({"selector": {"matchLabels": {"team": "a"}}});
-        assert_eq!(judged(json!(null), None), Some(false));
-        assert_eq!(judged(json!({"names": ["there"]}), None), Some(false));
-        assert_eq!(
-            judged(json!({"names": ["there", "here"]}), None),
-            Some(true)
-        );
-        assert_eq!(judged(json!({"names": ["*"]}), None), Some(true));
-        assert_eq!(judged(json!({"selector": {}}), Some(&[])), Some(false));
-        assert_eq!(judged(selector.clone(), Some(&[("team", "a")])), Some(true));
-        assert_eq!(
-            judged(selector.clone(), Some(&[("team", "b")])),
-            Some(false)
-        );
-        assert_eq!(judged(selector, None), None);
-    }
 }

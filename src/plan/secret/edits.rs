@@ -5,8 +5,8 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 
-use super::naming::FIELD_MANAGER;
-use super::secret::{ENTRIES, KEY_ID};
+use super::{ENTRIES, KEY_ID};
+use crate::plan::naming::FIELD_MANAGER;
 
 /// The id of the key that the Secret holds, by its annotation. `None` if that
 /// is gone, or if the data was edited: what it holds then is nobody's key.

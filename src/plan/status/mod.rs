@@ -1,97 +1,21 @@
 //! What the status says in each state, and the event that goes with it.
 
+mod draft;
+mod ended;
+
+pub(super) use ended::{expired, lapsed, revocation_blocked, revoked, revoking};
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::effect::{Announcement, Attachment, Effect, Report};
-use super::intent::{self, Intent, STATIC_USER};
-use super::lease::{Term, truncate};
-use super::reasons::{Reason, Verdict};
-use super::session_spec::{SessionCall, SessionSpec};
-use super::view::{AccountView, View};
-use crate::api::{
-    AwsCredentialRequestStatus, ConditionType, Credential, Lease, Phase, PreviousKey, set_condition,
-};
-
-/// A status in the making: the old one with some parts replaced.
-struct Draft<'a> {
-    view: &'a View,
-    status: AwsCredentialRequestStatus,
-    now: Timestamp,
-}
-
-impl<'a> Draft<'a> {
-    fn of(view: &'a View, phase: Phase, now: Timestamp) -> Self {
-        let mut status = view.request.status.clone().unwrap_or_default();
-        status.phase = Some(phase);
-        status.observed_generation = view.request.metadata.generation;
-        Self {
-            view,
-            status,
-            now: truncate(now),
-        }
-    }
-
-    fn set(mut self, kind: ConditionType, is: bool, reason: Reason, message: &str) -> Self {
-        let generation = self.view.request.metadata.generation;
-        let conditions = &mut self.status.conditions;
-        set_condition(
-            conditions,
-            kind,
-            is,
-            reason.as_str(),
-            message,
-            generation,
-            self.now,
-        );
-        self
-    }
-
-    /// `Ready`, and with it `Usable`, are false for this reason. `Issued` and
-    /// `Revoked` are first written when they have something to say.
-    fn not_ready(self, reason: Reason, message: &str) -> Self {
-        self.set(ConditionType::Ready, false, reason, message).set(
-            ConditionType::Usable,
-            false,
-            reason,
-            message,
-        )
-    }
-
-    fn without_credential(mut self) -> Self {
-        self.status.lease = None;
-        self.status.credential = None;
-        self.status.previous = None;
-        self.status.secret_name = None;
-        self
-    }
-
-    fn clear_failures(&mut self) {
-        self.status.failures = None;
-        self.status.last_failure_time = None;
-    }
-
-    fn report(self, event: Option<Announcement>) -> Effect {
-        Effect::Report(Box::new(Report {
-            status: self.status,
-            event,
-        }))
-    }
-
-    /// `None` when the object says all this already.
-    fn report_news(self, event: Announcement) -> Option<Effect> {
-        let same = self.view.request.status.as_ref() == Some(&self.status);
-        (!same).then(|| self.report(Some(event)))
-    }
-}
-
-fn announce(reason: Reason, message: &str, warning: bool) -> Announcement {
-    Announcement {
-        reason,
-        message: message.to_owned(),
-        warning,
-    }
-}
+use crate::api::{ConditionType, Credential, Lease, Phase, PreviousKey};
+use crate::plan::effect::{Attachment, Effect};
+use crate::plan::intent::{self, Intent, STATIC_USER};
+use crate::plan::lease::{Term, truncate};
+use crate::plan::reasons::{Reason, Verdict};
+use crate::plan::session_spec::{SessionCall, SessionSpec};
+use crate::plan::view::{AccountView, View};
+use draft::{Draft, announce};
 
 /// The Secret holds a proven key.
 pub(super) fn issued(
@@ -368,84 +292,4 @@ pub(super) fn attempt_failed(view: &View, verdict: &Verdict, now: Timestamp) -> 
     draft.status.failures = Some(i32::try_from(failures).unwrap_or(i32::MAX));
     draft.status.last_failure_time = Some(Time(truncate(now)));
     draft.report(Some(announce(*reason, message, true)))
-}
-
-/// The user cannot be removed now because its account cannot be reached.
-pub(super) fn revocation_blocked(view: &View, verdict: &Verdict, now: Timestamp) -> Option<Effect> {
-    let Verdict { reason, message } = verdict;
-    let draft = Draft::of(view, Phase::Revoking, now)
-        .not_ready(*reason, message)
-        .set(ConditionType::Revoked, false, *reason, message);
-    draft.report_news(announce(*reason, message, true))
-}
-
-/// The lease ended and AWS holds nothing any more.
-pub(super) fn expired(view: &View, now: Timestamp) -> Effect {
-    let end = view.live().map(|(lease, _)| lease.expires_at.0);
-    let end = end.map(|t| format!(" at {t}")).unwrap_or_default();
-    ended(
-        view,
-        Phase::Expired,
-        Reason::Expired,
-        &format!("the lease ended{end}"),
-        now,
-    )
-}
-
-/// The lease is about to be taken down before its end.
-pub(super) fn revoking(view: &View, now: Timestamp) -> Effect {
-    let role = &view.request.spec.role_ref.name;
-    let message = format!("AwsRole {role} revokes the lease; its credential is being removed");
-    let draft = Draft::of(view, Phase::Revoking, now)
-        .not_ready(Reason::Revoking, &message)
-        .set(ConditionType::Revoked, false, Reason::Revoking, &message);
-    draft.report(None)
-}
-
-/// The role revoked the lease and AWS holds nothing any more.
-pub(super) fn revoked(view: &View, now: Timestamp) -> Effect {
-    let role = &view.request.spec.role_ref.name;
-    let why = format!("the lease was revoked by AwsRole {role}");
-    ended(view, Phase::Revoked, Reason::Revoked, &why, now)
-}
-
-fn ended(view: &View, phase: Phase, reason: Reason, why: &str, now: Timestamp) -> Effect {
-    let message = format!("{why}; {}", what_is_gone(view));
-    let mut draft = Draft::of(view, phase, now)
-        .not_ready(reason, &message)
-        .set(ConditionType::Issued, false, reason, &message)
-        .set(ConditionType::Revoked, true, reason, &message);
-    draft.status.credential = None;
-    draft.status.previous = None;
-    draft.status.secret_name = None;
-    draft.clear_failures();
-    draft.report(Some(announce(reason, &message, false)))
-}
-
-fn what_is_gone(view: &View) -> String {
-    let credential = view.live().map(|(_, credential)| credential);
-    let stays = credential.is_some_and(|c| c.type_ == STATIC_USER);
-    match credential.map(|c| (&c.user_name, &c.access_key_id)) {
-        Some((Some(user), key)) if stays => {
-            format!("the key {key} of IAM user {user} is deleted")
-        }
-        Some((Some(user), key)) => format!("IAM user {user} and its key {key} are deleted"),
-        Some((None, key)) => format!(
-            "the Secret with session {key} is deleted; AWS ends the session itself in its own time"
-        ),
-        None => "AWS holds nothing of it".to_owned(),
-    }
-}
-
-/// The lease ended without a successor; one is being made from the beginning.
-pub(super) fn lapsed(view: &View, now: Timestamp) -> Effect {
-    let message = format!(
-        "the lease ended before another could follow; {}; a new one is being made",
-        what_is_gone(view)
-    );
-    let draft = Draft::of(view, Phase::Pending, now)
-        .not_ready(Reason::Revoked, &message)
-        .set(ConditionType::Issued, false, Reason::Revoked, &message)
-        .without_credential();
-    draft.report(Some(announce(Reason::Revoked, &message, true)))
 }

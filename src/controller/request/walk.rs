@@ -1,0 +1,168 @@
+//! The way of one request: decide, act, and around again.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use tracing::Instrument;
+
+use super::{note, until_then};
+use crate::controller::context::Context;
+use crate::controller::waiting_room::Seat;
+use crate::key_material::KeyMaterial;
+use crate::observe;
+use crate::plan::effect::{Attachment, Effect, Fault, FaultClass, Outcome};
+use crate::plan::intent::has_finalizer;
+use crate::plan::pacing::{self, Stage};
+use crate::plan::view::{RoleView, View};
+use crate::plan::{self, Step, backoff};
+use crate::traces::spans::{self, Journey};
+
+/// Steps that one reconciliation may take. The longest way, a user with every
+/// quota used up taken down, has about 60; past this something goes in
+/// circles, and a pause is better than a hot loop.
+const MAX_STEPS: usize = 200;
+/// The pause after [`MAX_STEPS`].
+const CIRCLE_PAUSE: Duration = Duration::from_secs(30);
+
+pub(super) async fn run(
+    view: &mut View,
+    key: &mut Option<KeyMaterial>,
+    seat: Option<&Seat>,
+    ctx: &Context,
+) -> Option<Duration> {
+    let mut journey = Journey::default();
+    let (result, pause) = walk(view, key, seat, &mut journey, ctx).await;
+    ctx.metrics.reconcile("request", result);
+    journey.end(view, result);
+    pause
+}
+
+/// Step by step, to where there is nothing to do now: how it ended, and the
+/// pause.
+async fn walk(
+    view: &mut View,
+    key: &mut Option<KeyMaterial>,
+    seat: Option<&Seat>,
+    journey: &mut Journey,
+    ctx: &Context,
+) -> (&'static str, Option<Duration>) {
+    for _ in 0..MAX_STEPS {
+        if ctx.hand_over.is_cancelled() {
+            return ("handed_over", None);
+        }
+        if let Some((name, id)) = view.account_wanted() {
+            view.account = ctx.accounts.view(&name, id.as_deref());
+        }
+        if let (RoleView::Found(role), false) = (&view.role, has_finalizer(&view.request)) {
+            let account = &role.spec.account_ref.name;
+            view.usage = ctx.ledger.enter(&view.request, account);
+        }
+        let step = plan::next(view, Timestamp::now());
+        let progress = match step {
+            Step::Look(what) => {
+                let span = journey.look(view, what);
+                let look = observe::look(what, view, &ctx.client, &ctx.hands.calls);
+                let read = look.instrument(span.clone()).await;
+                spans::close(span, read.as_ref().err());
+                read.inspect_err(|_| view.work.stalls = view.work.stalls.saturating_add(1))
+            }
+            Step::Do(effect) => perform(&effect, view, key, journey, ctx).await,
+            Step::TakeBack(verdict) => {
+                view.take_back(verdict);
+                Ok(())
+            }
+            Step::Wait(until) => return ("ok", Some(until_then(until))),
+            Step::Rest => return ("ok", None),
+        };
+        if let Err(fault) = progress {
+            let (result, pause) = stalled(view, &fault);
+            return (result, Some(pause));
+        }
+        if seat.is_some_and(|seat| gives_way(view, seat, ctx)) {
+            return ("gives_way", Some(Duration::ZERO));
+        }
+    }
+    tracing::error!(
+        namespace = view.request.namespace_name(),
+        request = view.request.metadata.name,
+        "no end after {MAX_STEPS} steps; pausing"
+    );
+    ("circle", Some(CIRCLE_PAUSE))
+}
+
+/// Where many leases end together all keys are to die first: one that is dead
+/// gives its seat to one that is not. What it did is on the desk.
+fn gives_way(view: &View, seat: &Seat, ctx: &Context) -> bool {
+    let stage = pacing::stage(view);
+    stage == Stage::KeyDead && ctx.waiting_room.is_wanted(seat, stage)
+}
+
+async fn perform(
+    effect: &Effect,
+    view: &mut View,
+    key: &mut Option<KeyMaterial>,
+    journey: &mut Journey,
+    ctx: &Context,
+) -> Result<(), Fault> {
+    let (account, id) = view.account_wanted().unwrap_or_default();
+    let session = ctx.accounts.session(&account, id.as_deref());
+    let span = journey.effect(view, effect);
+    let act = ctx.hands.perform(effect, view, session.as_deref(), key);
+    let outcome = act.instrument(span.clone()).await;
+    spans::close(span, outcome.fault());
+    note::note(effect, &outcome, view, &account, ctx);
+    view.record(effect, outcome, Timestamp::now())
+        .map_err(|stall| stall.0)
+}
+
+/// Deletes a key that nobody was given and that ends with this process. The
+/// next leader finds the user without it and goes on from there.
+pub(super) async fn take_back_key(view: &mut View, ctx: &Context) {
+    let Some((user, key)) = view.key_to_take_back() else {
+        return;
+    };
+    let (account, id) = view.account_wanted().unwrap_or_default();
+    let taken_back = match ctx.accounts.session(&account, id.as_deref()) {
+        Some(session) => session.take_back_key(&user, &key).await,
+        None => Err(Fault {
+            class: FaultClass::Unavailable,
+            message: "the account is not signed in any more".to_owned(),
+        }),
+    };
+    let namespace = view.request.namespace_name();
+    let request = view.request.name_any();
+    match &taken_back {
+        Ok(()) => tracing::info!(namespace, request, key, "took a new key back"),
+        Err(fault) => {
+            let error = &fault.message;
+            tracing::warn!(namespace, request, key, error, "a new key is left behind");
+        }
+    }
+    let outcome = taken_back.map_or_else(Outcome::Failed, |()| Outcome::Done);
+    // Nothing more is decided in this process: a failure has been told.
+    let _ = view.record(
+        &Effect::Clear(Attachment::Key(key)),
+        outcome,
+        Timestamp::now(),
+    );
+}
+
+/// The API server does not serve, or AWS has no turn for us: keep everything as
+/// it is and come back.
+fn stalled(view: &View, fault: &Fault) -> (&'static str, Duration) {
+    if fault.class == FaultClass::Unsent {
+        // Its place in the line is by its age: nothing is lost by going back.
+        return ("unsent", Duration::ZERO);
+    }
+    let pause = backoff::pause(view.work.stalls, view.request.uid_str());
+    tracing::warn!(
+        namespace = view.request.namespace_name(),
+        request = view.request.metadata.name,
+        class = fault.class.as_str(),
+        error = fault.message,
+        pause = %pause,
+        "the API server did not serve a call; trying again later"
+    );
+    ("stalled", Duration::try_from(pause).unwrap_or_default())
+}

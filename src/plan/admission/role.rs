@@ -1,0 +1,61 @@
+//! Whether a role can be served at all in its account.
+
+use super::AccountFacts;
+use crate::api::AwsRole;
+use crate::plan::reasons::{Reason, Verdict};
+use crate::plan::{policy, ttl};
+
+/// Checks what CEL cannot: that documents are JSON, and that the account's own
+/// credentials can make this type.
+///
+/// # Errors
+/// A verdict for the role's condition as well as the request's.
+pub fn check_role(role: &AwsRole, account: &AccountFacts) -> Result<(), Verdict> {
+    let name = role.metadata.name.as_deref().unwrap_or_default();
+    let invalid = |message: String| Err(Verdict::new(Reason::RoleInvalid, message));
+    ttl::of_role(role)?;
+    check_boundary(role, account)?;
+    let spec = &role.spec;
+    if let Some(document) = spec
+        .iam_user
+        .as_ref()
+        .and_then(|u| u.policy_document.as_ref())
+        && let Err(error) = policy::check_document(document)
+    {
+        return invalid(format!("role {name}: iamUser.policyDocument {error}"));
+    }
+    let needs_user_key = spec.federation_token.is_some() || spec.session_token.is_some();
+    if needs_user_key && !account.is_user() {
+        return invalid(format!(
+            "role {name}: AWS gives federation and session tokens only to the long-term key of an \
+             IAM user, and AwsAccount {} signs in as {}; use assumedRole, or an account with a \
+             user's key in credentials.secretRef",
+            account.name, account.arn
+        ));
+    }
+    Ok(())
+}
+
+/// The boundary that users of this role get in this account.
+///
+/// # Errors
+/// A verdict when the role wants one of its own and may not have it.
+pub fn check_boundary(role: &AwsRole, account: &AccountFacts) -> Result<Option<String>, Verdict> {
+    let user = role.spec.iam_user.as_ref();
+    let wanted = user.and_then(|u| u.permissions_boundary_arn.as_ref());
+    match wanted {
+        None => Ok(account.boundary.clone()),
+        Some(arn) if account.allow_role_boundary || account.boundary.as_ref() == Some(arn) => {
+            Ok(Some(arn.clone()))
+        }
+        Some(_) => Err(Verdict::new(
+            Reason::RoleInvalid,
+            format!(
+                "role {} names a permissions boundary of its own, which account {} does not \
+                 allow; remove iamUser.permissionsBoundaryArn or set iamUsers.allowRoleBoundary",
+                role.metadata.name.as_deref().unwrap_or_default(),
+                account.name
+            ),
+        )),
+    }
+}

@@ -1,0 +1,149 @@
+//! What calls to AWS teach of a user and its keys.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::plan::doubt;
+use crate::plan::effect::{Attachment, Effect, Outcome, Owner};
+use crate::plan::reasons::{Reason, Verdict};
+use crate::plan::view::View;
+use crate::plan::work::{Held, KeysFact, UserFact, Work};
+
+/// First pause between two proofs of a key; it grows by half to
+/// [`MAX_PROOF_PAUSE`].
+const FIRST_PROOF_PAUSE: SignedDuration = SignedDuration::from_millis(100);
+/// Longest pause between two proofs. New keys take 2–15 s.
+const MAX_PROOF_PAUSE: SignedDuration = SignedDuration::from_secs(1);
+
+impl View {
+    pub(super) fn record_in_aws(&mut self, effect: &Effect, outcome: Outcome, now: Timestamp) {
+        let settled = match &outcome {
+            Outcome::Inventory(found) if doubt::looks(self) => {
+                Some(doubt::settle(self, found.as_deref(), now))
+            }
+            _ => None,
+        };
+        let work = &mut self.work;
+        match (effect, outcome) {
+            (Effect::FindUser(_), Outcome::Adoptee(found)) => work.adoptee = found,
+            (Effect::ReadGroup(group), Outcome::Group(policies)) => {
+                work.groups.insert(group.clone(), policies);
+            }
+            (Effect::CreateUser, _) => {
+                removed(work);
+                work.began = true;
+                work.user = UserFact::Ours;
+            }
+            (Effect::InspectUser, Outcome::User(owner)) => self.record_owner(owner, now),
+            (Effect::Grant(permission), _) => {
+                work.granted.insert(permission.clone(), true);
+            }
+            (Effect::ListKeys, Outcome::Keys(mut keys)) => {
+                keys.retain(|k| work.held.as_ref().is_none_or(|h| h.id != *k));
+                work.keys = KeysFact::Known(keys);
+                work.listed = true;
+            }
+            (Effect::CreateKey, Outcome::KeyCreated(id)) => {
+                work.held = Some(Held::new(id, now));
+            }
+            // A session works from the moment at which STS hands it out.
+            (Effect::IssueSession(_), Outcome::SessionIssued(id, expires)) => {
+                work.held = Some(Held {
+                    expires: Some(expires),
+                    proven: true,
+                    ..Held::new(id, now)
+                });
+            }
+            (Effect::ProveKey, Outcome::Proof(proven)) => proved(work, proven, now),
+            (Effect::TakeInventory, Outcome::Inventory(found)) => {
+                work.cleared.clear();
+                match (found, settled) {
+                    (_, Some(doubt)) => work.doubt = doubt,
+                    (Some(found), None) => work.inventory = Some(found),
+                    (None, None) => work.user = UserFact::Gone,
+                }
+            }
+            (Effect::Clear(attachment), _) => cleared(work, attachment, now),
+            (Effect::DeleteUser, _) => removed(work),
+            _ => {}
+        }
+    }
+
+    pub(super) fn record_owner(&mut self, owner: Owner, now: Timestamp) {
+        let work = &mut self.work;
+        match (&owner, work.user) {
+            // CreateUser says that it exists, GetUser that it does not: IAM's
+            // readers lag, or somebody deleted it in between. Neither may be
+            // believed yet; it is asked anew.
+            (Owner::Nobody, UserFact::Taken) => {
+                work.user = UserFact::Unknown;
+                work.granted.clear();
+                work.started = now;
+                work.failure = Some(Verdict::new(
+                    Reason::AwsUnavailable,
+                    "IAM contradicts itself about the user: CreateUser or DeleteUser finds it, \
+                     GetUser does not yet",
+                ));
+            }
+            (Owner::Nobody, _) => work.user = UserFact::Gone,
+            (Owner::Ours | Owner::Altered(_), _) => {
+                if let Owner::Altered(why) = owner {
+                    work.abandon.get_or_insert(Verdict::new(
+                        Reason::UserConflict,
+                        format!("our IAM user was changed ({why}); it is removed"),
+                    ));
+                }
+                work.user = UserFact::Ours;
+                // A former process may have made a key a moment ago, also for
+                // a live lease: that had lost its Secret.
+                work.keys = KeysFact::Uncertain(work.started);
+            }
+            (Owner::Foreign(why), _) => {
+                work.user = UserFact::Foreign;
+                work.abandon.get_or_insert(Verdict::new(
+                    Reason::UserConflict,
+                    format!(
+                        "an IAM user of our name exists and is not ours ({why}); it is left alone"
+                    ),
+                ));
+            }
+        }
+    }
+}
+
+pub(super) fn proved(work: &mut Work, proven: bool, now: Timestamp) {
+    let Some(held) = &mut work.held else { return };
+    held.tries += 1;
+    held.proven = proven;
+    let mut pause = FIRST_PROOF_PAUSE;
+    for _ in 1..held.tries.min(20) {
+        pause = (pause * 3 / 2).min(MAX_PROOF_PAUSE);
+    }
+    held.next_proof = now.checked_add(pause).unwrap_or(now);
+}
+
+pub(super) fn cleared(work: &mut Work, attachment: &Attachment, now: Timestamp) {
+    if let Attachment::Key(id) = attachment {
+        if let Some(held) = work.held.take_if(|h| h.id == *id)
+            && held.overdue(now)
+        {
+            work.failure = Some(Verdict::new(
+                Reason::KeyNotProven,
+                format!("AWS did not accept the new key {id} in time; it was deleted"),
+            ));
+        }
+        if let KeysFact::Known(keys) = &mut work.keys {
+            keys.retain(|k| k != id);
+        }
+    }
+    work.cleared.insert(attachment.clone());
+}
+
+/// What was on the user went with it: another of its name has nothing.
+pub(super) fn removed(work: &mut Work) {
+    work.user = UserFact::Gone;
+    work.granted.clear();
+    work.cleared.clear();
+    work.inventory = None;
+    work.held = None;
+    work.keys = KeysFact::Known(Vec::new());
+}

@@ -1,0 +1,95 @@
+//! A status that is being written, and its event.
+
+use jiff::Timestamp;
+
+use crate::api::{AwsCredentialRequestStatus, ConditionType, Phase, set_condition};
+use crate::plan::effect::{Announcement, Effect, Report};
+use crate::plan::lease::truncate;
+use crate::plan::reasons::Reason;
+use crate::plan::view::View;
+
+/// A status in the making: the old one with some parts replaced.
+pub(super) struct Draft<'a> {
+    pub(super) view: &'a View,
+    pub(super) status: AwsCredentialRequestStatus,
+    pub(super) now: Timestamp,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn of(view: &'a View, phase: Phase, now: Timestamp) -> Self {
+        let mut status = view.request.status.clone().unwrap_or_default();
+        status.phase = Some(phase);
+        status.observed_generation = view.request.metadata.generation;
+        Self {
+            view,
+            status,
+            now: truncate(now),
+        }
+    }
+
+    pub(super) fn set(
+        mut self,
+        kind: ConditionType,
+        is: bool,
+        reason: Reason,
+        message: &str,
+    ) -> Self {
+        let generation = self.view.request.metadata.generation;
+        let conditions = &mut self.status.conditions;
+        set_condition(
+            conditions,
+            kind,
+            is,
+            reason.as_str(),
+            message,
+            generation,
+            self.now,
+        );
+        self
+    }
+
+    /// `Ready`, and with it `Usable`, are false for this reason. `Issued` and
+    /// `Revoked` are first written when they have something to say.
+    pub(super) fn not_ready(self, reason: Reason, message: &str) -> Self {
+        self.set(ConditionType::Ready, false, reason, message).set(
+            ConditionType::Usable,
+            false,
+            reason,
+            message,
+        )
+    }
+
+    pub(super) fn without_credential(mut self) -> Self {
+        self.status.lease = None;
+        self.status.credential = None;
+        self.status.previous = None;
+        self.status.secret_name = None;
+        self
+    }
+
+    pub(super) fn clear_failures(&mut self) {
+        self.status.failures = None;
+        self.status.last_failure_time = None;
+    }
+
+    pub(super) fn report(self, event: Option<Announcement>) -> Effect {
+        Effect::Report(Box::new(Report {
+            status: self.status,
+            event,
+        }))
+    }
+
+    /// `None` when the object says all this already.
+    pub(super) fn report_news(self, event: Announcement) -> Option<Effect> {
+        let same = self.view.request.status.as_ref() == Some(&self.status);
+        (!same).then(|| self.report(Some(event)))
+    }
+}
+
+pub(super) fn announce(reason: Reason, message: &str, warning: bool) -> Announcement {
+    Announcement {
+        reason,
+        message: message.to_owned(),
+        warning,
+    }
+}
