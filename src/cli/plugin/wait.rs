@@ -9,7 +9,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use super::client::Session;
 use super::error::Failure;
 use super::progress::Progress;
-use crate::api::{AwsCredentialRequest, ConditionType, Phase, get_condition};
+use crate::api::{AwsCredentialRequest, ConditionType, OnExpiry, Phase, get_condition};
 
 /// What the state of a request means to the one who waits.
 pub(super) enum Judgement<T> {
@@ -97,14 +97,16 @@ pub(super) fn phase(request: &AwsCredentialRequest) -> Option<Phase> {
     request.status.as_ref()?.phase
 }
 
-/// Why a request that has no live lease will not do, if so.
+/// Why a request that has no live lease will not do, if so. What is revoked may
+/// be followed by another, where the request asks for that.
 pub(super) fn lifeless(request: &AwsCredentialRequest) -> Option<String> {
     if request.metadata.deletion_timestamp.is_some() {
         return Some("the request is being deleted".to_owned());
     }
-    let over = matches!(
-        phase(request),
-        Some(Phase::Failed | Phase::Expired | Phase::Revoked | Phase::Revoking)
-    );
+    let over = match phase(request) {
+        Some(Phase::Failed | Phase::Expired | Phase::Revoked) => true,
+        Some(Phase::Revoking) => request.spec.on_expiry != Some(OnExpiry::Rotate),
+        _ => false,
+    };
     over.then(|| ready_line(request))
 }

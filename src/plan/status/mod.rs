@@ -256,16 +256,17 @@ pub(super) fn refused(view: &View, verdict: &Verdict, now: Timestamp) -> Option<
 /// and outlives the process.
 pub(super) fn attempt_failed(view: &View, verdict: &Verdict, now: Timestamp) -> Effect {
     let Verdict { reason, message } = verdict;
+    let over = |(lease, _): (&Lease, _)| now >= lease.expires_at.0;
     let ending = view.request.metadata.deletion_timestamp.is_some()
         || view.work.abandon.is_some()
         || (view.live().is_some() && view.phase() == Some(Phase::Revoking))
-        || view
-            .live()
-            .is_some_and(|(lease, _)| now >= lease.expires_at.0);
+        || view.live().is_some_and(over);
     // Without our finalizer nothing is held any more; unless somebody took it
-    // off while this process works on a live lease, which then puts it back.
+    // off while this process works on a live lease, which then puts it back. A
+    // session never has one, and works on while its successor is not to be had.
     let stripped = view.live().is_some() && view.work.vetted.is_some();
-    let taken_back = !intent::has_finalizer(&view.request) && !stripped;
+    let session = view.live().is_some_and(|(_, c)| c.user_name.is_none());
+    let taken_back = !intent::has_finalizer(&view.request) && !stripped && (ending || !session);
     let phase = match (taken_back, ending) {
         (true, _) => reason.phase_without_credential(),
         (false, true) => Phase::Revoking,

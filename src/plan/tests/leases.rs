@@ -9,7 +9,7 @@ use super::operator::{Mishap, Operator};
 use super::world::World;
 use super::{request, role, world};
 use crate::api::{
-    AssumedRole, ConditionType, OnExpiry, Phase, Renew, Rotation, Workload, WorkloadKind,
+    AssumedRole, AwsRole, ConditionType, OnExpiry, Phase, Renew, Rotation, Workload, WorkloadKind,
     get_condition,
 };
 use crate::plan::effect::Attachment;
@@ -313,9 +313,8 @@ fn an_ended_request_is_deleted_in_time() {
     assert!(world.request.is_none() && world.user.is_none());
 }
 
-#[test]
-fn a_session_costs_one_call_and_leaves_nothing_to_delete() {
-    let mut world = world();
+/// A role whose credentials are sessions.
+fn sessions() -> AwsRole {
     let mut sessions = role();
     sessions.spec.iam_user = None;
     sessions.spec.assumed_role = Some(AssumedRole {
@@ -323,7 +322,13 @@ fn a_session_costs_one_call_and_leaves_nothing_to_delete() {
         ..AssumedRole::default()
     });
     sessions.spec.ttl.as_mut().unwrap().max = Some("12h".into());
-    world.role = Some(Arc::new(sessions));
+    sessions
+}
+
+#[test]
+fn a_session_costs_one_call_and_leaves_nothing_to_delete() {
+    let mut world = world();
+    world.role = Some(Arc::new(sessions()));
     let mut operator = Operator::new();
     run(&mut operator, &mut world, 30);
     assert_eq!(
@@ -340,14 +345,7 @@ fn a_session_costs_one_call_and_leaves_nothing_to_delete() {
 #[test]
 fn a_rotating_session_is_issued_anew_before_it_ends() {
     let mut world = rotating_world();
-    let mut sessions = role();
-    sessions.spec.iam_user = None;
-    sessions.spec.assumed_role = Some(AssumedRole {
-        role_arns: vec!["arn:aws:iam::123456789012:role/dev".into()],
-        ..AssumedRole::default()
-    });
-    sessions.spec.ttl.as_mut().unwrap().max = Some("12h".into());
-    world.role = Some(Arc::new(sessions));
+    world.role = Some(Arc::new(sessions()));
     let mut operator = Operator::new();
     for _ in 0..100 {
         run(&mut operator, &mut world, 5);
@@ -358,6 +356,31 @@ fn a_rotating_session_is_issued_anew_before_it_ends() {
         );
     }
     assert!(world.rolled.len() >= 8);
+}
+
+#[test]
+fn a_session_works_on_while_sts_is_away() {
+    let mut world = rotating_world();
+    world.role = Some(Arc::new(sessions()));
+    let mut operator = Operator::new();
+    run(&mut operator, &mut world, 5);
+    let first = status(&world);
+    world.down = true;
+    let end = first.lease.unwrap().expires_at.0;
+    operator.run_until(&mut world, end - SignedDuration::from_secs(1));
+    let now = status(&world);
+    assert!(now.failures > Some(0), "no attempt failed");
+    assert_eq!(now.phase, Some(Phase::Ready));
+    assert_eq!(now.credential, first.credential);
+    assert!(world.secret.is_some());
+    // At its end it is of no use to anybody, and is not left about.
+    operator.run_until(&mut world, end + SignedDuration::from_mins(5));
+    assert!(world.secret.is_none());
+    assert_eq!(status(&world).credential, None);
+    world.down = false;
+    operator.run_until(&mut world, end + SignedDuration::from_mins(10));
+    assert_eq!(status(&world).phase, Some(Phase::Ready));
+    assert!(world.secret.is_some());
 }
 
 #[test]

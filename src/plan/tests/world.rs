@@ -286,6 +286,7 @@ impl World {
                 self.request = None;
                 Ok(Outcome::Done)
             }
+            Effect::IssueSession(_) if self.down => Err(FaultClass::Unavailable),
             Effect::IssueSession(spec) => {
                 self.keys_made += 1;
                 let expires = self.now + SignedDuration::from_secs(spec.seconds.into());
