@@ -12,14 +12,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use bed::{Bed, NAMESPACE, OPERATOR, PATIENCE};
 use futures::StreamExt;
-use futures::channel::mpsc::{UnboundedReceiver, unbounded};
-use k8s_openapi::api::core::v1::Secret;
+use futures::channel::mpsc::UnboundedReceiver;
 use keylease::api::AwsCredentialRequest;
 use keylease_testbed::{ControlPlane, FakeAws, FakeConfig};
 use kube::api::PostParams;
-use kube::core::PartialObjectMeta;
-use kube::runtime::watcher::{self, Event};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client};
 use serde_json::json;
 
 /// Requests in each pass.
@@ -41,7 +38,7 @@ async fn run() -> Result<()> {
         client,
         ..
     } = &bed;
-    let mut appeared = watch(client.clone()).await?;
+    let mut appeared = bed::secrets::follow(client.clone()).await?;
 
     println!("From create call to Secret seen, {REQUESTS} requests one at a time, in ms");
     println!(
@@ -86,33 +83,6 @@ async fn pass(
     }
     times.sort();
     Ok(times)
-}
-
-/// Tells the name of each Secret as soon as the watch shows it.
-async fn watch(client: Client) -> Result<UnboundedReceiver<(String, Instant)>> {
-    let (tell, told) = unbounded();
-    let secrets: Api<PartialObjectMeta<Secret>> = Api::namespaced(client, NAMESPACE);
-    let mut events = watcher::watcher(secrets, watcher::Config::default()).boxed();
-    while let Some(event) = events.next().await {
-        if matches!(event?, Event::InitDone) {
-            break;
-        }
-    }
-    tokio::spawn(async move {
-        // A watch that fails ends the measurement, which then says so.
-        while let Some(Ok(event)) = events.next().await {
-            let Event::Apply(secret) = event else {
-                continue;
-            };
-            if tell
-                .unbounded_send((secret.name_any(), Instant::now()))
-                .is_err()
-            {
-                break;
-            }
-        }
-    });
-    Ok(told)
 }
 
 /// The operator's writes to Kubernetes so far: real ones, dry runs.

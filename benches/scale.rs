@@ -14,10 +14,12 @@ mod process;
 #[path = "scale/requests.rs"]
 mod requests;
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use bed::{Bed, PATIENCE};
+use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 use keylease::api::{AwsRole, Phase};
 use keylease_testbed::FakeConfig;
@@ -151,33 +153,44 @@ async fn restart(bed: &mut Bed) -> Result<()> {
     Ok(())
 }
 
-/// A steady stream: from the create call to the watch that shows it Ready.
+/// A steady stream: from the create call to the watches that show the Secret,
+/// and the request as Ready.
 async fn stream(bed: &Bed, requests: &Requests) -> Result<()> {
     let (rate, count) = STREAM;
     // After a restart the operator finds out anew what AWS takes.
     let warm: Vec<_> = (0..WARM_UP).map(|n| format!("warm-{n}")).collect();
     requests.create(&warm, "reader", json!({})).await?;
     requests.until(&warm, Phase::Ready).await?;
+    let secrets = bed::secrets::follow(bed.client.clone()).await?;
     let before = Usage::of(bed.operator.pid())?;
     let names: Vec<_> = (0..count).map(|n| format!("stream-{n}")).collect();
     let sent = requests.create_at(&names, "reader", rate).await?;
     let ready = requests.until(&names, Phase::Ready).await?;
-    let mut times: Vec<_> = sent
-        .iter()
-        .zip(&ready)
-        .map(|(s, r)| r.duration_since(*s))
-        .collect();
-    times.sort();
+    // A Secret has the name of its request.
+    let seen: HashMap<_, _> = secrets.take(count).collect().await;
+    let seen: Option<Vec<_>> = names.iter().map(|name| seen.get(name).copied()).collect();
+    let secret = times(&sent, &seen.context("a Secret of something else")?);
+    let ready = times(&sent, &ready);
     let after = Usage::of(bed.operator.pid())?;
     println!(
-        "at {rate} requests a second: p50 {:.0} ms, p99 {:.0} ms, of it {:.0} ms for four calls to AWS; \
-         {:.2} ms of processor each",
-        percentile(&times, 50),
-        percentile(&times, 99),
+        "at {rate} requests a second: Secret p50 {:.0} ms, p99 {:.0} ms, of it {:.0} ms for four calls to AWS; \
+         Ready p50 {:.0} ms, p99 {:.0} ms; {:.2} ms of processor each",
+        percentile(&secret, 50),
+        percentile(&secret, 99),
         4.0 * LATENCY.as_secs_f64() * 1000.0,
+        percentile(&ready, 50),
+        percentile(&ready, 99),
         1000.0 * (after.processor - before.processor) / count as f64,
     );
     Ok(())
+}
+
+/// From the one to the other, in order of length.
+fn times(sent: &[Instant], seen: &[Instant]) -> Vec<Duration> {
+    let pairs = sent.iter().zip(seen);
+    let mut times: Vec<_> = pairs.map(|(s, r)| r.duration_since(*s)).collect();
+    times.sort();
+    times
 }
 
 /// All leases of a role, with one field.

@@ -1,6 +1,9 @@
 //! What measurements stand on: a control plane, our fake of AWS, the operator
 //! that is shipped, a role that everybody may use.
 
+#[allow(dead_code, reason = "not every measurement needs it")]
+pub mod secrets;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
