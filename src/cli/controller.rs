@@ -18,7 +18,7 @@ use crate::controller::{
 use crate::health::Readiness;
 use crate::leader::{Elector, Leadership};
 use crate::metrics::Metrics;
-use crate::observe;
+use crate::observe::{self, Eyes};
 use crate::plan::naming::ClusterId;
 use crate::telemetry::{self, LogFormat};
 use crate::traces::Traces;
@@ -163,6 +163,7 @@ async fn serve(args: Args) -> Result<(), String> {
     let (notices, noticed) = Notices::channel();
     let announcer = Announcer::new(client.clone(), calls.clone(), instance);
     let context = Context {
+        eyes: Eyes::new(client.clone(), calls.clone()),
         hands: Hands {
             client: client.clone(),
             calls,

@@ -17,6 +17,7 @@ use crate::api::{AwsAccount, AwsRole};
 use crate::aws::{Accounts, Signer};
 use crate::cache::Filed;
 use crate::metrics::Metrics;
+use crate::observe::Eyes;
 use crate::plan::naming::ClusterId;
 use crate::plan::sweep::schedule::Schedule;
 
@@ -30,6 +31,8 @@ pub struct Context {
     pub namespace: String,
     /// Whose requests are served.
     pub scope: Scope,
+    /// Looks at what is true now.
+    pub eyes: Eyes,
     /// Performs effects.
     pub hands: Hands,
     /// Signed-in accounts.

@@ -10,7 +10,6 @@ use super::{note, until_then};
 use crate::controller::context::Context;
 use crate::controller::waiting_room::Seat;
 use crate::key_material::KeyMaterial;
-use crate::observe;
 use crate::plan::effect::{Attachment, Effect, Fault, FaultClass, Outcome};
 use crate::plan::intent::has_finalizer;
 use crate::plan::pacing::{self, Stage};
@@ -62,7 +61,7 @@ async fn walk(
         let progress = match step {
             Step::Look(what) => {
                 let span = journey.look(view, what);
-                let look = observe::look(what, view, &ctx.client, &ctx.hands.calls);
+                let look = ctx.eyes.look(what, view);
                 let read = look.instrument(span.clone()).await;
                 spans::close(span, read.as_ref().err());
                 read.inspect_err(|_| view.work.stalls = view.work.stalls.saturating_add(1))

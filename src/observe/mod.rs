@@ -1,6 +1,8 @@
 //! Direct reads: what is true in Kubernetes right now, for decisions that
 //! create or destroy. Each read is one call with a timeout and a counter.
 
+mod shared;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -16,24 +18,50 @@ use crate::plan::intent::has_finalizer;
 use crate::plan::naming::ClusterId;
 use crate::plan::secret::SecretView;
 use crate::plan::view::{HolderView, RoleView, View};
+use shared::Shared;
 
-/// Reads one thing and puts it into the view.
-///
-/// # Errors
-/// The fault, when the API server does not answer or refuses. "Not found" is
-/// an answer.
-pub async fn look(
-    what: Look,
-    view: &mut View,
-    client: &Client,
-    calls: &KubeCalls,
-) -> Result<(), Fault> {
-    match what {
-        Look::Request => request(view, client, calls).await,
-        Look::Role => role(view, client, calls).await,
-        Look::Holder => holder(view, client, calls).await,
-        Look::Namespace => namespace(view, client, calls).await,
-        Look::Secret => secret(view, client, calls).await,
+/// What is seen with.
+pub struct Eyes {
+    client: Client,
+    calls: KubeCalls,
+    roles: Shared<Result<Option<Arc<AwsRole>>, Fault>>,
+}
+
+impl Eyes {
+    /// Reads with this client, through this gate.
+    pub fn new(client: Client, calls: KubeCalls) -> Self {
+        Self {
+            client,
+            calls,
+            roles: Shared::default(),
+        }
+    }
+
+    /// Reads one thing and puts it into the view.
+    ///
+    /// # Errors
+    /// The fault, when the API server does not answer or refuses. "Not found" is
+    /// an answer.
+    pub async fn look(&self, what: Look, view: &mut View) -> Result<(), Fault> {
+        let Self { client, calls, .. } = self;
+        match what {
+            Look::Request => request(view, client, calls).await,
+            Look::Role => self.role(view).await,
+            Look::Holder => holder(view, client, calls).await,
+            Look::Namespace => namespace(view, client, calls).await,
+            Look::Secret => secret(view, client, calls).await,
+        }
+    }
+
+    async fn role(&self, view: &mut View) -> Result<(), Fault> {
+        let name = &view.request.spec.role_ref.name;
+        let api: Api<AwsRole> = Api::all(self.client.clone());
+        let read = async {
+            let found = self.calls.make("get_role", api.get_opt(name)).await?;
+            Ok(found.map(Arc::new))
+        };
+        view.role = RoleView::of(self.roles.read(name, read).await?);
+        Ok(())
     }
 }
 
@@ -60,14 +88,6 @@ async fn request(view: &mut View, client: &Client, calls: &KubeCalls) -> Result<
     let found = calls.make("get_request", api.get_opt(&name)).await?;
     let same = found.filter(|r| r.metadata.uid == view.request.metadata.uid);
     view.saw_request(same);
-    Ok(())
-}
-
-async fn role(view: &mut View, client: &Client, calls: &KubeCalls) -> Result<(), Fault> {
-    let api: Api<AwsRole> = Api::all(client.clone());
-    let name = &view.request.spec.role_ref.name;
-    let found = calls.make("get_role", api.get_opt(name)).await?;
-    view.role = RoleView::of(found.map(Arc::new));
     Ok(())
 }
 
