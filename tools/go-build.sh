@@ -1,8 +1,18 @@
 # shellcheck shell=sh disable=SC2154
 # Builds one Go program of a tools module, unless it is up to date: next to
 # each binary lies a stamp with a hash of what it was built from. To be sourced
-# by a script that stands in the module's folder, after it has set `bin` (where
-# to put binaries), `want` (the hash) and `ldflags`.
+# by the build.sh of the module, which is taken to its own folder (`here`), is
+# told where the repository (`root`) and the binaries (`bin`) are, and sets
+# `want` (the hash) and `ldflags` before each program.
+#
+# Environment: TOOLS_BIN (where to put binaries, default target/tools/bin).
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+bin=${TOOLS_BIN:-$root/target/tools/bin}
+mkdir -p "$bin"
+bin=$(cd "$bin" && pwd)
+cd "$here" || exit
 
 # go_build LABEL NAME PACKAGE HOW-LONG
 go_build() {

@@ -8,14 +8,8 @@
 # Environment: TOOLS_BIN (where to put them, default target/tools/bin).
 set -eu
 
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../.." && pwd)
-bin=${TOOLS_BIN:-$root/target/tools/bin}
-mkdir -p "$bin"
-bin=$(cd "$bin" && pwd)
-cd "$here"
 # shellcheck source=tools/go-build.sh
-. "$root/tools/go-build.sh"
+. "$(dirname "$0")/../go-build.sh"
 
 want=$(cat go.mod go.sum build.sh | cksum)
 ldflags=$(kubernetes_ldflags)

@@ -5,15 +5,8 @@
 # Environment: TOOLS_BIN (where to put it, default target/tools/bin).
 set -eu
 
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../.." && pwd)
-bin=${TOOLS_BIN:-$root/target/tools/bin}
-mkdir -p "$bin"
-bin=$(cd "$bin" && pwd)
-cd "$here"
-
 # shellcheck source=tools/go-build.sh
-. "$root/tools/go-build.sh"
+. "$(dirname "$0")/../go-build.sh"
 
 if [ -n "${KUBEBUILDER_ASSETS:-}" ] && [ -x "$KUBEBUILDER_ASSETS/helm" ]; then
     echo "helm: from KUBEBUILDER_ASSETS"
