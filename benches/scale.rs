@@ -82,22 +82,26 @@ async fn run(live: usize) -> Result<()> {
 
 /// LIVE requests at once.
 async fn issue(bed: &Bed, requests: &Requests, live: usize) -> Result<()> {
-    let before = Usage::of(bed.operator.pid())?;
+    let before = processor_times(bed)?;
     let names: Vec<_> = (0..live).map(|n| format!("live-{n}")).collect();
     let began = Instant::now();
     requests.create(&names, "reader", json!({})).await?;
     let created = began.elapsed();
     requests.until(&names, Phase::Ready).await?;
     let took = began.elapsed().as_secs_f64();
-    let after = Usage::of(bed.operator.pid())?;
     println!(
-        "{live} issued in {took:.1} s ({:.0} a second; creating the requests took {:.1} s), \
-         {:.2} ms of processor each, {:.1} MiB at the most",
+        "{live} issued in {took:.1} s ({:.0} a second; creating the requests took {:.1} s), {:.1} MiB at the most",
         live as f64 / took,
         created.as_secs_f64(),
-        1000.0 * (after.processor - before.processor) / live as f64,
-        after.peak,
+        Usage::of(bed.operator.pid())?.peak,
     );
+    println!("  processor for each, in ms:");
+    for ((who, after), (_, before)) in processor_times(bed)?.iter().zip(&before) {
+        println!(
+            "    {who:<30}{:6.2}",
+            1000.0 * (after - before) / live as f64
+        );
+    }
     let keys: Vec<_> = bed
         .aws
         .journal()
@@ -111,6 +115,17 @@ async fn issue(bed: &Bed, requests: &Requests, live: usize) -> Result<()> {
         keys.len() as f64 / 2.0 / (to - from).as_secs_f64()
     );
     Ok(())
+}
+
+/// What everybody used so far, in seconds of a processor.
+fn processor_times(bed: &Bed) -> Result<Vec<(&'static str, f64)>> {
+    let own = [
+        ("the operator", bed.operator.pid()),
+        ("this benchmark, with its AWS", std::process::id()),
+    ];
+    let all = own.into_iter().chain(bed.cluster.pids());
+    all.map(|(who, pid)| Ok((who, Usage::of(pid)?.processor)))
+        .collect()
 }
 
 /// What the leases cost while nothing happens.

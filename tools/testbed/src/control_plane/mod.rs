@@ -68,6 +68,20 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
+    /// Name and process id of each of its servers that runs.
+    pub fn pids(&self) -> Vec<(&'static str, u32)> {
+        let servers = [
+            ("etcd", &self.etcd),
+            ("kube-apiserver", &self.apiserver),
+            ("kube-controller-manager", &self.controller_manager),
+        ];
+        let pid = |child: &Mutex<Option<Child>>| child.lock().as_ref().map(Child::pid);
+        let running = servers.into_iter();
+        running
+            .filter_map(|(name, child)| Some((name, pid(child)?)))
+            .collect()
+    }
+
     /// Starts a control plane with the default options.
     ///
     /// # Errors
