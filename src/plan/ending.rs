@@ -183,7 +183,7 @@ pub(super) fn finish(view: &View, ending: Ending, now: Timestamp) -> Step {
         Ending::Lapsed => Step::Do(status::lapsed(view, now)),
         Ending::Abandoned if finalizer => Step::Do(Effect::Release),
         Ending::Abandoned => match &view.work.abandon {
-            Some(verdict) => Step::Do(status::attempt_failed(view, verdict, now)),
+            Some(verdict) => Step::Do(status::abandoned(view, verdict, now)),
             None => Step::Rest,
         },
     }

@@ -60,6 +60,9 @@ pub struct Work {
     pub failure: Option<Verdict>,
     /// Why everything is being taken back.
     pub abandon: Option<Verdict>,
+    /// Whether this process let go of the request, because AWS holds nothing of
+    /// it: without that a finalizer that is not there was taken off by somebody.
+    pub released: bool,
     /// How often in a row AWS throttled the call that is due.
     pub throttled: u32,
     /// Calls to the API server in a row that it could not serve.

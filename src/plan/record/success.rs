@@ -72,6 +72,7 @@ impl View {
             (Effect::Release, _) => {
                 *work = Work {
                     failure: work.abandon.take(),
+                    released: true,
                     ..Work::new(now)
                 };
             }
@@ -108,6 +109,7 @@ impl View {
             };
         } else {
             work.began = true;
+            work.released = false;
             work.vetted = vetted;
             work.secret = SecretGate::Unchecked;
             work.user = if is_static {

@@ -255,18 +255,29 @@ pub(super) fn refused(view: &View, verdict: &Verdict, now: Timestamp) -> Option<
 /// An attempt failed: count it, so that the pause before the next one grows
 /// and outlives the process.
 pub(super) fn attempt_failed(view: &View, verdict: &Verdict, now: Timestamp) -> Effect {
+    failed(view, verdict, false, now)
+}
+
+/// The same, where AWS holds nothing of the request any more.
+pub(super) fn abandoned(view: &View, verdict: &Verdict, now: Timestamp) -> Effect {
+    failed(view, verdict, true, now)
+}
+
+fn failed(view: &View, verdict: &Verdict, abandoned: bool, now: Timestamp) -> Effect {
     let Verdict { reason, message } = verdict;
     let over = |(lease, _): (&Lease, _)| now >= lease.expires_at.0;
     let ending = view.request.metadata.deletion_timestamp.is_some()
         || view.work.abandon.is_some()
         || (view.live().is_some() && view.phase() == Some(Phase::Revoking))
         || view.live().is_some_and(over);
-    // Without our finalizer nothing is held any more; unless somebody took it
-    // off while this process works on a live lease, which then puts it back. A
-    // session never has one, and works on while its successor is not to be had.
-    let stripped = view.live().is_some() && view.work.vetted.is_some();
-    let session = view.live().is_some_and(|(_, c)| c.user_name.is_none());
-    let taken_back = !intent::has_finalizer(&view.request) && !stripped && (ending || !session);
+    // Without our finalizer nothing is held any more; unless somebody took it off
+    // a live lease, which then puts it back. A session never has one, and works
+    // on while its successor is not to be had.
+    let held = view.live().is_some_and(|(_, credential)| {
+        let session = credential.user_name.is_none();
+        !(view.work.released || session && ending)
+    });
+    let taken_back = abandoned || !intent::has_finalizer(&view.request) && !held;
     let phase = match (taken_back, ending) {
         (true, _) => reason.phase_without_credential(),
         (false, true) => Phase::Revoking,
