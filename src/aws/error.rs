@@ -103,6 +103,14 @@ fn class(code: &str) -> FaultClass {
     }
 }
 
+/// An answer of success that leaves out what was asked for: it says nothing.
+pub(super) fn incomplete(what: &str) -> Fault {
+    Fault {
+        class: FaultClass::NoAnswer,
+        message: format!("the answer held no {what}"),
+    }
+}
+
 /// The gate's refusal, if that is what ended the call.
 fn not_leading(error: &(dyn Error + 'static)) -> Option<NotLeading> {
     let mut cause = Some(error);

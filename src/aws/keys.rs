@@ -3,6 +3,7 @@
 use aws_config::identity::IdentityCache;
 
 use super::Session;
+use super::error::incomplete;
 use super::sign_in::static_provider;
 use crate::key_material::KeyMaterial;
 use crate::plan::effect::{Fault, FaultClass};
@@ -32,10 +33,8 @@ impl Session {
         let key = answer
             .access_key
             .map(|key| KeyMaterial::new(key.access_key_id, key.secret_access_key, None));
-        key.filter(KeyMaterial::is_whole).ok_or_else(|| Fault {
-            class: FaultClass::NoAnswer,
-            message: "the answer held no key".to_owned(),
-        })
+        key.filter(KeyMaterial::is_whole)
+            .ok_or_else(|| incomplete("key"))
     }
 
     /// `DeleteAccessKey` for a key of ours that nobody was given, whoever leads:

@@ -4,6 +4,7 @@ use aws_sdk_sts::types::{Credentials as StsCredentials, PolicyDescriptorType, Ta
 use jiff::Timestamp;
 
 use super::Session;
+use super::error::incomplete;
 use crate::key_material::KeyMaterial;
 use crate::plan::effect::{Fault, FaultClass};
 use crate::plan::session_spec::{SessionCall, SessionSpec};
@@ -66,10 +67,7 @@ impl Session {
         let issued = issued.map(material);
         issued
             .filter(|(key, _)| key.is_whole())
-            .ok_or_else(|| Fault {
-                class: FaultClass::NoAnswer,
-                message: "the answer held no credentials".to_owned(),
-            })
+            .ok_or_else(|| incomplete("credentials"))
     }
 }
 

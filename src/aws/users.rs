@@ -6,6 +6,7 @@ use aws_sdk_iam::types::{Tag, User};
 use jiff::Timestamp;
 
 use super::Session;
+use super::error::incomplete;
 use crate::plan::effect::{Fault, FaultClass};
 use crate::plan::intent::{Intent, Permission};
 use crate::plan::naming::INLINE_POLICY;
@@ -50,10 +51,7 @@ impl Session {
                 Some(user) => Ok(Some(facts(user))),
                 // Not the same as a user that is not there: that is an error of
                 // its own.
-                None => Err(Fault {
-                    class: FaultClass::NoAnswer,
-                    message: "the answer held no user".to_owned(),
-                }),
+                None => Err(incomplete("user")),
             },
             Err(fault) if fault.class == FaultClass::NotFound => Ok(None),
             Err(fault) => Err(fault),

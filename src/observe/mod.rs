@@ -43,13 +43,12 @@ impl Eyes {
     /// The fault, when the API server does not answer or refuses. "Not found" is
     /// an answer.
     pub async fn look(&self, what: Look, view: &mut View) -> Result<(), Fault> {
-        let Self { client, calls, .. } = self;
         match what {
-            Look::Request => request(view, client, calls).await,
+            Look::Request => self.request(view).await,
             Look::Role => self.role(view).await,
-            Look::Holder => holder(view, client, calls).await,
-            Look::Namespace => namespace(view, client, calls).await,
-            Look::Secret => secret(view, client, calls).await,
+            Look::Holder => self.holder(view).await,
+            Look::Namespace => self.namespace(view).await,
+            Look::Secret => self.secret(view).await,
         }
     }
 
@@ -61,6 +60,67 @@ impl Eyes {
             Ok(found.map(Arc::new))
         };
         view.role = RoleView::of(self.roles.read(name, read).await?);
+        Ok(())
+    }
+    /// Another uid under the same name is another object: ours is gone.
+    async fn request(&self, view: &mut View) -> Result<(), Fault> {
+        let name = view.request.metadata.name.clone().unwrap_or_default();
+        let api: Api<AwsCredentialRequest> =
+            Api::namespaced(self.client.clone(), view.request.namespace_name());
+        let found = self.calls.make("get_request", api.get_opt(&name)).await?;
+        let same = found.filter(|r| r.metadata.uid == view.request.metadata.uid);
+        view.saw_request(same);
+        Ok(())
+    }
+
+    /// A holder that is another object by now, or that AWS holds nothing for any
+    /// more, is gone.
+    async fn holder(&self, view: &mut View) -> Result<(), Fault> {
+        let holder = match &view.role {
+            RoleView::Found(role) => role.status.as_ref().and_then(|s| s.holder.clone()),
+            _ => None,
+        };
+        let Holder {
+            uid,
+            namespace,
+            name,
+            ..
+        } = holder.unwrap_or_default();
+        let api: Api<AwsCredentialRequest> = Api::namespaced(self.client.clone(), &namespace);
+        let found = self.calls.make("get_holder", api.get_opt(&name)).await?;
+        let holds = |r: &AwsCredentialRequest| r.uid_str() == uid && has_finalizer(r);
+        view.holder = if found.as_ref().is_some_and(holds) {
+            HolderView::Alive
+        } else {
+            HolderView::Gone
+        };
+        Ok(())
+    }
+
+    async fn namespace(&self, view: &mut View) -> Result<(), Fault> {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let name = view.request.namespace_name();
+        let found = self
+            .calls
+            .make("get_namespace", api.get_metadata_opt(name))
+            .await?;
+        let labels: BTreeMap<_, _> = found.and_then(|n| n.metadata.labels).unwrap_or_default();
+        view.namespace = NamespaceView::Labels(labels);
+        Ok(())
+    }
+
+    /// Only the metadata is fetched: the data of a Secret never enters memory.
+    async fn secret(&self, view: &mut View) -> Result<(), Fault> {
+        let api: Api<Secret> = secrets_api(&self.client, &view.request);
+        let name = view.request.secret_name();
+        let found = self
+            .calls
+            .make("get_secret", api.get_metadata_opt(&name))
+            .await?;
+        let secret = found.map_or(SecretView::Absent, |s| {
+            SecretView::of(&s.metadata, &view.request)
+        });
+        view.saw_secret(secret);
         Ok(())
     }
 }
@@ -78,64 +138,4 @@ pub async fn cluster_id(client: &Client, calls: &KubeCalls) -> Result<ClusterId,
         class: FaultClass::Unavailable,
         message: "kube-system has no uid".to_owned(),
     })
-}
-
-/// Another uid under the same name is another object: ours is gone.
-async fn request(view: &mut View, client: &Client, calls: &KubeCalls) -> Result<(), Fault> {
-    let name = view.request.metadata.name.clone().unwrap_or_default();
-    let api: Api<AwsCredentialRequest> =
-        Api::namespaced(client.clone(), view.request.namespace_name());
-    let found = calls.make("get_request", api.get_opt(&name)).await?;
-    let same = found.filter(|r| r.metadata.uid == view.request.metadata.uid);
-    view.saw_request(same);
-    Ok(())
-}
-
-/// A holder that is another object by now, or that AWS holds nothing for any
-/// more, is gone.
-async fn holder(view: &mut View, client: &Client, calls: &KubeCalls) -> Result<(), Fault> {
-    let holder = match &view.role {
-        RoleView::Found(role) => role.status.as_ref().and_then(|s| s.holder.clone()),
-        _ => None,
-    };
-    let Holder {
-        uid,
-        namespace,
-        name,
-        ..
-    } = holder.unwrap_or_default();
-    let api: Api<AwsCredentialRequest> = Api::namespaced(client.clone(), &namespace);
-    let found = calls.make("get_holder", api.get_opt(&name)).await?;
-    let holds = |r: &AwsCredentialRequest| r.uid_str() == uid && has_finalizer(r);
-    view.holder = if found.as_ref().is_some_and(holds) {
-        HolderView::Alive
-    } else {
-        HolderView::Gone
-    };
-    Ok(())
-}
-
-async fn namespace(view: &mut View, client: &Client, calls: &KubeCalls) -> Result<(), Fault> {
-    let api: Api<Namespace> = Api::all(client.clone());
-    let name = view.request.namespace_name();
-    let found = calls
-        .make("get_namespace", api.get_metadata_opt(name))
-        .await?;
-    let labels: BTreeMap<_, _> = found.and_then(|n| n.metadata.labels).unwrap_or_default();
-    view.namespace = NamespaceView::Labels(labels);
-    Ok(())
-}
-
-/// Only the metadata is fetched: the data of a Secret never enters memory.
-async fn secret(view: &mut View, client: &Client, calls: &KubeCalls) -> Result<(), Fault> {
-    let api: Api<Secret> = secrets_api(client, &view.request);
-    let name = view.request.secret_name();
-    let found = calls
-        .make("get_secret", api.get_metadata_opt(&name))
-        .await?;
-    let secret = found.map_or(SecretView::Absent, |s| {
-        SecretView::of(&s.metadata, &view.request)
-    });
-    view.saw_secret(secret);
-    Ok(())
 }

@@ -9,7 +9,6 @@ use jiff::Timestamp;
 
 use super::effect::{Attachment, Effect};
 use super::ending::when_reachable;
-use super::secret::SecretView;
 use super::view::View;
 use super::work::{Doubt, SETTLE, UserFact};
 use super::{Step, issue, status};
@@ -36,7 +35,7 @@ pub(super) fn next(view: &View, now: Timestamp) -> Option<Step> {
             let end = view.live().map(|(lease, _)| lease.expires_at.0);
             return Some(Step::Wait(settled(*at).min(end?)));
         }
-        _ if looks(view) && secret_is_shown(view) => Effect::TakeInventory,
+        _ if looks(view) && view.secret_is_shown() => Effect::TakeInventory,
         _ => return None,
     };
     // While the account is out of reach the lease goes on as it is.
@@ -54,13 +53,6 @@ pub(super) fn looks(view: &View) -> bool {
         Doubt::None => replacing,
         Doubt::Strays(_) | Doubt::KeyLost => false,
     }
-}
-
-/// Whether the Secret holds the key that the status shows. A Secret with
-/// another key is a delivery whose status was not written yet.
-fn secret_is_shown(view: &View) -> bool {
-    let shown = view.live().map(|(_, c)| c.access_key_id.as_str());
-    matches!(&view.secret, SecretView::Ours(facts) if shown.is_some_and(|id| facts.holds(id)))
 }
 
 fn settled(at: Timestamp) -> Timestamp {

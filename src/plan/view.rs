@@ -262,6 +262,13 @@ impl View {
         shown.map(String::as_str)
     }
 
+    /// Whether the Secret, as it was read, holds the key that the status shows.
+    /// One with another key is a delivery whose status was not written yet.
+    pub fn secret_is_shown(&self) -> bool {
+        let shown = self.live().map(|(_, c)| c.access_key_id.as_str());
+        matches!(&self.secret, SecretView::Ours(facts) if shown.is_some_and(|id| facts.holds(id)))
+    }
+
     /// Whether a new lease follows the old one.
     pub fn rotates(&self) -> bool {
         self.request.spec.on_expiry == Some(OnExpiry::Rotate)

@@ -133,11 +133,7 @@ fn changed() -> Step {
 /// Whether the Secret holds the key that the status shows, and AWS is not known
 /// to have lost it.
 pub(super) fn secret_stands(view: &View) -> bool {
-    if view.work.doubt == Doubt::KeyLost {
-        return false;
-    }
-    let shown = view.live().map(|(_, c)| c.access_key_id.as_str());
-    matches!(&view.secret, SecretView::Ours(facts) if shown.is_some_and(|id| facts.holds(id)))
+    view.work.doubt != Doubt::KeyLost && view.secret_is_shown()
 }
 
 /// The intent of a rotation: the same user with what the role says today. What

@@ -28,13 +28,8 @@ impl View {
     /// time at which it was taken up.
     pub fn worth_keeping(&self) -> bool {
         let work = &self.work;
-        let shown = self.live().map(|(_, c)| c.access_key_id.as_str());
-        let lost = match (&self.secret, shown) {
-            (SecretView::Ours(facts), Some(shown)) => !facts.holds(shown),
-            (SecretView::Absent | SecretView::Foreign, Some(_)) => true,
-            (SecretView::Unread, _) | (_, None) => false,
-        };
-        let unfinished = shown.is_none() || self.rotating() || lost;
+        let lost = self.secret != SecretView::Unread && !self.secret_is_shown();
+        let unfinished = self.live().is_none() || self.rotating() || lost;
         let under_way = has_finalizer(&self.request) && unfinished;
         let touched = !work.cleared.is_empty() || work.user != UserFact::Unknown;
         let troubled = work.stalls > 0
