@@ -21,11 +21,8 @@ fn records(log: &str, request: &str) -> Vec<Value> {
 /// until when, asked for with what; and never the secret key.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_act_on_a_credential_is_on_record() -> Story {
-    let settings = Settings {
-        env: &[("KEYLEASE_LOG", "error"), ("KEYLEASE_LOG_FORMAT", "json")],
-        ..Settings::default()
-    };
-    let scene = Scene::alone(settings, "audit").await?;
+    let env = [("KEYLEASE_LOG", "error"), ("KEYLEASE_LOG_FORMAT", "json")];
+    let scene = Scene::with_env("audit", &env).await?;
     scene.role(json!({})).await?;
     scene.request("app", json!({})).await?;
     let ready = scene.ready("app").await?;
@@ -56,11 +53,7 @@ async fn every_act_on_a_credential_is_on_record() -> Story {
 /// nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_level_is_changed_at_run_time() -> Story {
-    let settings = Settings {
-        env: &[("KEYLEASE_LOG", "error")],
-        ..Settings::default()
-    };
-    let scene = Scene::alone(settings, "loud").await?;
+    let scene = Scene::with_env("loud", &[("KEYLEASE_LOG", "error")]).await?;
     let operator = scene.bed.operator.lock().await;
     let addr = operator.metrics_addr().to_owned();
     drop(operator);

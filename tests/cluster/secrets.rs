@@ -8,15 +8,10 @@ use keylease_testbed::{Fault, FaultKind};
 use kube::api::DeleteParams;
 use serde_json::json;
 
-use crate::harness::{LATER, SOON, Scene, Settings, Story};
+use crate::harness::{LATER, SOON, Scene, Story};
 
 async fn scene(name: &str) -> Result<Scene> {
-    let env = [("KEYLEASE_LOG", "trace")];
-    let settings = Settings {
-        env: &env,
-        ..Settings::default()
-    };
-    let scene = Scene::alone(settings, name).await?;
+    let scene = Scene::with_env(name, &[("KEYLEASE_LOG", "trace")]).await?;
     scene.role(json!({})).await?;
     Ok(scene)
 }

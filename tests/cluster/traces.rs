@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use keylease_testbed::{Fault, FaultKind, OtlpCollector, SpanView, wait};
 use serde_json::json;
 
-use crate::harness::{SOON, Scene, Settings, Story};
+use crate::harness::{SOON, Scene, Story};
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 /// The SDK's own setting: batches go out when something happened, not seconds
@@ -18,11 +18,7 @@ const AT_ONCE: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "50");
 async fn scene(name: &str, collector: &OtlpCollector, env: &[(&str, &str)]) -> Result<Scene> {
     let traces = [(ENDPOINT, collector.endpoint()), AT_ONCE];
     let env = [&traces[..], env].concat();
-    let settings = Settings {
-        env: &env,
-        ..Settings::default()
-    };
-    let scene = Scene::alone(settings, name).await?;
+    let scene = Scene::with_env(name, &env).await?;
     scene.role(json!({})).await?;
     Ok(scene)
 }
@@ -190,15 +186,8 @@ async fn a_collector_that_hangs_holds_up_nothing() -> Story {
 /// export is as much as tried.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_an_endpoint_nothing_is_sent() -> Story {
-    let settings = Settings {
-        env: &[
-            (ENDPOINT, ""),
-            ("OTEL_TRACES_SAMPLER", "always_on"),
-            AT_ONCE,
-        ],
-        ..Settings::default()
-    };
-    let scene = Scene::alone(settings, "untraced").await?;
+    let sampled = ("OTEL_TRACES_SAMPLER", "always_on");
+    let scene = Scene::with_env("untraced", &[(ENDPOINT, ""), sampled, AT_ONCE]).await?;
     scene.role(json!({})).await?;
     scene.request("app", json!({})).await?;
     scene.ready("app").await?;

@@ -41,6 +41,15 @@ impl Scene {
         Self::on(Bed::start(settings).await?, name).await
     }
 
+    /// On a bed of its own, with this added to the operator's environment.
+    pub async fn with_env(name: &str, env: &[(&str, &str)]) -> Result<Self> {
+        let settings = Settings {
+            env,
+            ..Settings::default()
+        };
+        Self::alone(settings, name).await
+    }
+
     /// Kills the operator, with nothing tidied up before.
     pub async fn kill(&self) -> Result<()> {
         self.bed.operator.lock().await.kill_hard()?;
