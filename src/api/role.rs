@@ -94,6 +94,7 @@ pub struct AwsRoleSpec {
     /// Revokes every credential of this role that was issued before this time:
     /// requests with `onExpiry: Revoke` end as `Revoked`, those with `Rotate`
     /// get a new credential. `kubectl keylease revoke --role` sets it to now.
+    /// What was revoked stays so, should this be taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoke_before: Option<Time>,
 }
@@ -304,6 +305,12 @@ pub struct AwsRoleStatus {
     /// The request that holds the role's static user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<Holder>,
+
+    /// Every credential of this role that was issued before this time is
+    /// revoked, or about to be. It follows `spec.revokeBefore` as far as that is
+    /// past, and never goes back: a revocation that has begun is not called off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_before: Option<Time>,
 
     /// `Ready`: whether requests of this role can be served, and if not, why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

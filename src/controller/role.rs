@@ -14,11 +14,12 @@ use parking_lot::Mutex;
 
 use super::context::{Concerned, Context};
 use super::hold::hold;
-use super::request::rival;
+use super::request::{rival, until_then};
 use crate::act::FIELD_MANAGER;
-use crate::api::AwsRole;
+use crate::api::{AwsRole, AwsRoleStatus};
 use crate::plan;
 use crate::plan::effect::Fault;
+use crate::plan::revocation;
 
 /// When to try again after the API server did not take a write.
 const RETRY: Duration = Duration::from_secs(5);
@@ -43,6 +44,13 @@ pub struct Known {
     told: Option<(Option<String>, Option<i64>, bool)>,
 }
 
+impl Known {
+    /// How long a next write of the status has to wait, if it has to.
+    fn pause(&self) -> Option<Duration> {
+        PACE.checked_sub(self.written?.elapsed())
+    }
+}
+
 /// Judges one role.
 ///
 /// # Errors
@@ -52,30 +60,34 @@ pub async fn reconcile(role: Arc<AwsRole>, ctx: Arc<RoleContext>) -> Result<Acti
     let account = ctx.shared.accounts.view(&role.spec.account_ref.name, None);
     let (leases, settled) = leases(&name, &ctx.shared);
     let rival = rival(&role, &ctx.shared);
-    let status = plan::role::status(&role, &account, leases, rival.as_deref(), Timestamp::now());
+    let now = Timestamp::now();
+    let status = plan::role::status(&role, &account, leases, rival.as_deref(), now);
     let news = role.status.as_ref() != Some(&status);
-    let written = tell_requests(&name, &role, &ctx);
-    let wait = written.and_then(|at| PACE.checked_sub(at.elapsed()));
-    if let (true, Some(wait)) = (news, wait) {
-        return Ok(Action::requeue(wait));
-    }
-    let api: Api<AwsRole> = Api::all(ctx.shared.client.clone());
-    let mut done = Ok(());
-    if news {
-        ctx.known.lock().entry(name.clone()).or_default().written = Some(Instant::now());
-        done = report(&api, &role, status, &ctx.shared).await;
-    }
-    if done.is_ok() && !news {
-        done = hold(&api, &ctx.shared.hands.calls, &role, leases > 0).await;
-    }
+    // Whom the role revokes is marked before its requests hear of it: it spares
+    // each of them a write before its key is deleted.
+    let marked = role.status.as_ref().and_then(|s| s.revoked_before.as_ref());
+    let marks = status.revoked_before.as_ref() != marked;
+    let wait = ctx.known.lock().get(&name).and_then(Known::pause);
+    let done = match (news, wait) {
+        (true, Some(wait)) if !marks => {
+            tell_requests(&name, &role, &ctx);
+            return Ok(Action::requeue(wait));
+        }
+        (true, _) => report(&name, &role, status, &ctx).await,
+        (false, _) => {
+            let api: Api<AwsRole> = Api::all(ctx.shared.client.clone());
+            hold(&api, &ctx.shared.hands.calls, &role, leases > 0).await
+        }
+    };
+    tell_requests(&name, &role, &ctx);
     match done {
         Ok(()) => {
             ctx.shared.metrics.reconcile("role", "ok");
-            Ok(if settled {
-                Action::await_change()
-            } else {
-                Action::requeue(PACE)
-            })
+            let rises = revocation::rises_at(&role, now).map(until_then);
+            let again = [rises, (!settled).then_some(PACE)].into_iter().flatten();
+            Ok(again
+                .min()
+                .map_or_else(Action::await_change, Action::requeue))
         }
         Err(fault) => {
             tracing::info!(role = name, error = fault.message, "role not written");
@@ -85,9 +97,8 @@ pub async fn reconcile(role: Arc<AwsRole>, ctx: Arc<RoleContext>) -> Result<Acti
     }
 }
 
-/// Lets the role's requests know of a change, once. Says when the status was
-/// last written.
-fn tell_requests(name: &str, role: &AwsRole, ctx: &RoleContext) -> Option<Instant> {
+/// Lets the role's requests know of a change, once.
+fn tell_requests(name: &str, role: &AwsRole, ctx: &RoleContext) {
     let meta = &role.metadata;
     let version = Some((
         meta.uid.clone(),
@@ -101,7 +112,6 @@ fn tell_requests(name: &str, role: &AwsRole, ctx: &RoleContext) -> Option<Instan
         let whom = Concerned::ByRole(name.to_owned());
         ctx.shared.notices.concerns(whom);
     }
-    known.written
 }
 
 /// The larger of two counts, and whether they agree: the ledger is exact and
@@ -118,18 +128,20 @@ fn leases(role: &str, ctx: &Context) -> (usize, bool) {
 /// Writes the status; the event of that write brings the role back here, where
 /// the hold follows.
 async fn report(
-    api: &Api<AwsRole>,
+    name: &str,
     role: &AwsRole,
-    status: crate::api::AwsRoleStatus,
-    ctx: &Context,
+    status: AwsRoleStatus,
+    ctx: &RoleContext,
 ) -> Result<(), Fault> {
+    ctx.known.lock().entry(name.to_owned()).or_default().written = Some(Instant::now());
     let mut updated = role.clone();
     updated.status = Some(status);
     let params = PostParams {
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PostParams::default()
     };
-    let name = role.metadata.name.as_deref().unwrap_or_default();
+    let shared = &ctx.shared;
+    let api: Api<AwsRole> = Api::all(shared.client.clone());
     let call = api.replace_status(name, &params, &updated);
-    ctx.hands.calls.make("report_role", call).await.map(drop)
+    shared.hands.calls.make("report_role", call).await.map(drop)
 }

@@ -18,7 +18,7 @@ use super::reasons::{Reason, Verdict};
 use super::secret::SecretView;
 use super::view::{HolderView, RoleView, View};
 use super::work::{KeysFact, SETTLE};
-use super::{Look, Step, live, status};
+use super::{Look, Step, revocation, status};
 use crate::api::{AwsRole, GoDuration, Holder};
 
 /// Length of the period where a role names none.
@@ -178,7 +178,7 @@ pub(super) fn foreign_keys(
         RoleView::Unread => return Err(Step::Look(Look::Role)),
         // The watch has not told of it yet; the read has.
         RoleView::Absent | RoleView::Leaving(_) if view.live().is_some() => {
-            return Err(live::revoke(view, Ending::Revoked, now));
+            return Err(revocation::begin(view, Ending::Revoked, now));
         }
         RoleView::Absent | RoleView::Leaving(_) => {
             let verdict = Verdict::new(Reason::RoleNotFound, "the AwsRole was deleted");

@@ -7,7 +7,7 @@ use super::ending::{self, Ending};
 use super::lease::{Term, truncate, whole_second_from};
 use super::secret::{SecretFacts, SecretView};
 use super::view::{RoleView, SecretHint, View};
-use super::{Look, Step, adopted, doubt, intent, issue, status, ttl};
+use super::{Look, Step, adopted, doubt, intent, issue, revocation, status, ttl};
 use crate::api::{ConditionType, Credential, Lease, OnExpiry, Phase, get_condition};
 
 /// Annotation by which a person asks for a new key now.
@@ -36,7 +36,7 @@ pub(super) fn next(view: &View, lease: &Lease, credential: &Credential, now: Tim
         };
         return ending::next(view, ending, now);
     }
-    if let Some(step) = revoked_by_role(view, lease, now) {
+    if let Some(step) = revocation::by_role(view, lease, now) {
         return step;
     }
     // The taking down had begun, and its cause is gone: the key may be dead by
@@ -108,7 +108,7 @@ pub(super) fn is_resting(view: &View, now: Timestamp) -> bool {
     // In these phases the key is lost, or may be.
     let doubted = matches!(view.phase(), Some(Phase::Issuing | Phase::Revoking));
     let doubtful = work.doubt.is_open() || doubted;
-    let asked = renewal_asked(view, lease).is_some() || hint_revokes(view, lease);
+    let asked = renewal_asked(view, lease).is_some() || revocation::is_hinted(view, lease);
     let guarded = credential.user_name.is_none() || intent::has_finalizer(&view.request);
     guarded
         && !deleting
@@ -208,52 +208,6 @@ fn renew(view: &View, lease: &Lease, now: Timestamp) -> Option<Step> {
         term,
         renewed_for: asked,
     })))
-}
-
-pub(super) fn hint_revokes(view: &View, lease: &Lease) -> bool {
-    let before = view.role_hint.revoke_before;
-    let hint = &view.role_hint;
-    hint.leaving || hint.account_leaving || before.is_some_and(|t| lease.issued_at.0 < t)
-}
-
-/// The role revokes what was issued before a time, or is going away. The cache
-/// only makes us look.
-fn revoked_by_role(view: &View, lease: &Lease, now: Timestamp) -> Option<Step> {
-    if view.role_hint.account_leaving {
-        return Some(revoke(view, Ending::Revoked, now));
-    }
-    if !hint_revokes(view, lease) && !matches!(view.role, RoleView::Found(_)) {
-        return None;
-    }
-    let revoked = match &view.role {
-        RoleView::Unread => return Some(Step::Look(Look::Role)),
-        RoleView::Absent | RoleView::Leaving(_) => true,
-        RoleView::Found(role) => {
-            let before = role.spec.revoke_before.as_ref().map(|t| t.0);
-            before.is_some_and(|t| lease.issued_at.0 < t)
-        }
-    };
-    if !revoked {
-        return None;
-    }
-    let stays = view.rotates() && matches!(view.role, RoleView::Found(_));
-    let ending = if stays {
-        Ending::Lapsed
-    } else {
-        Ending::Revoked
-    };
-    Some(revoke(view, ending, now))
-}
-
-/// Takes a lease down before its end. That it has begun is written into the
-/// status before the key goes: should the role be changed back and this process
-/// die meanwhile, the next one would take the key in the Secret for a live one.
-/// A session is not deleted in AWS, so there is nothing to remember.
-pub(super) fn revoke(view: &View, ending: Ending, now: Timestamp) -> Step {
-    if view.intent().is_some() && view.phase() != Some(Phase::Revoking) {
-        return Step::Do(status::revoking(view, now));
-    }
-    ending::next(view, ending, now)
 }
 
 /// A request whose lease has ended: let go of it, and delete it in time.

@@ -21,6 +21,7 @@ pub mod pacing;
 pub mod policy;
 pub mod reasons;
 pub mod record;
+pub mod revocation;
 pub mod role;
 pub mod root_rotation;
 pub mod secret;

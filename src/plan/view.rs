@@ -11,6 +11,7 @@ use super::naming::ClusterId;
 use super::reasons::Verdict;
 use super::secret::SecretView;
 use super::work::{Held, Work};
+use super::{adopted, revocation};
 use crate::api::{AwsCredentialRequest, AwsRole, Credential, Lease, OnExpiry, Phase, PreviousKey};
 
 /// What is known of one request at one moment. Fields that were not needed are
@@ -72,6 +73,19 @@ pub struct RoleHint {
     pub rotation_period: Option<SignedDuration>,
     /// An older role for the same static user.
     pub rival: Option<String>,
+}
+
+impl RoleHint {
+    /// Of the role in the cache. One that the cache has not counts as leaving.
+    /// What is known of others, the account and a rival, is left out.
+    pub fn of(role: Option<&AwsRole>) -> Self {
+        Self {
+            revoke_before: role.and_then(revocation::before),
+            leaving: role.is_none_or(|r| r.metadata.deletion_timestamp.is_some()),
+            rotation_period: role.and_then(adopted::rotation_period),
+            ..Self::default()
+        }
+    }
 }
 
 /// How many leases there are already, before this request.

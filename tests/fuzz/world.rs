@@ -9,7 +9,6 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use keylease::api::{AwsCredentialRequest, AwsRole, Holder};
 use keylease::key_material::KeyMaterial;
-use keylease::plan::adopted::rotation_period;
 use keylease::plan::effect::{Attachment, Effect, FaultClass, Outcome, Owner};
 use keylease::plan::intent::{FINALIZER, INTENT_ANNOTATION};
 use keylease::plan::lease::Term;
@@ -106,17 +105,11 @@ impl World {
     }
 
     pub fn role_view(&self) -> RoleView {
-        self.role.clone().map_or(RoleView::Absent, RoleView::Found)
+        RoleView::of(self.role.clone())
     }
 
     pub fn role_hint(&self) -> RoleHint {
-        let role = self.role.as_deref();
-        RoleHint {
-            revoke_before: role.and_then(|r| r.spec.revoke_before.as_ref().map(|t| t.0)),
-            leaving: role.is_none(),
-            rotation_period: role.and_then(rotation_period),
-            ..RoleHint::default()
-        }
+        RoleHint::of(self.role.as_deref())
     }
 
     /// `kubectl delete`.

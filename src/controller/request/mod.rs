@@ -140,15 +140,9 @@ fn role_hint(view: &View, ctx: &Context) -> RoleHint {
     let named = role.as_ref().map(|r| r.spec.account_ref.name.clone());
     let account = view.account_wanted().map(|(name, _)| name).or(named);
     RoleHint {
-        revoke_before: role
-            .as_ref()
-            .and_then(|r| r.spec.revoke_before.as_ref().map(|t| t.0)),
-        leaving: role
-            .as_ref()
-            .is_none_or(|r| r.metadata.deletion_timestamp.is_some()),
         account_leaving: account.is_some_and(|name| ctx.accounts.is_leaving(&name)),
-        rotation_period: role.as_ref().and_then(|r| adopted::rotation_period(r)),
         rival: role.as_ref().and_then(|r| rival(r, ctx)),
+        ..RoleHint::of(role.as_deref())
     }
 }
 
@@ -159,7 +153,7 @@ pub(super) fn rival(role: &AwsRole, ctx: &Context) -> Option<String> {
     adopted::rival(role, all.iter().map(AsRef::as_ref))
 }
 
-fn until_then(until: Timestamp) -> Duration {
+pub(super) fn until_then(until: Timestamp) -> Duration {
     let left = until
         .duration_since(Timestamp::now())
         .max(SignedDuration::ZERO);

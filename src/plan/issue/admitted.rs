@@ -3,10 +3,9 @@
 use jiff::Timestamp;
 
 use crate::plan::admission::{self, Admission, Granted};
-use crate::plan::lease::whole_second_from;
 use crate::plan::reasons::{Reason, Verdict};
 use crate::plan::view::{AccountView, RoleView, View};
-use crate::plan::{Look, adopted, secret};
+use crate::plan::{Look, adopted, revocation, secret};
 
 /// What stops a request short of being served.
 pub(super) enum Halt {
@@ -33,8 +32,8 @@ pub(super) fn admitted(view: &View, now: Timestamp) -> Result<Granted, Halt> {
         RoleView::Found(role) => role,
     };
     // What is issued before that moment would be revoked at once.
-    let before = role.spec.revoke_before.as_ref().map(|t| t.0);
-    if let Some(moment) = before.and_then(whole_second_from).filter(|t| now < *t) {
+    let before = revocation::before(role);
+    if let Some(moment) = before.filter(|t| now < *t) {
         return Err(Halt::Until(moment));
     }
     if let Some(older) = &view.role_hint.rival {

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use super::effect::{Attachment, Effect};
 use super::intent;
-use super::live;
+use super::revocation;
 use super::view::View;
 use super::work::UserFact;
 use crate::api::{AwsRole, Phase};
@@ -219,7 +219,7 @@ fn ended_at(view: &View, now: Timestamp) -> Option<Timestamp> {
         return Some(end);
     }
     let (lease, _) = live?;
-    if now >= lease.expires_at.0 || live::hint_revokes(view, lease) {
+    if now >= lease.expires_at.0 || revocation::is_hinted(view, lease) {
         return Some(end);
     }
     let removal = view.previous().map(|p| p.remove_at.0);

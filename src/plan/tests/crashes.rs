@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::leases::rotating_world;
 use super::operator::{Mishap, Operator};
 use super::world::{FOREIGN, World};
-use super::{role, world};
+use super::{marked, revoking, world};
 use crate::api::{Phase, Renew};
 
 /// What a request goes through in a run.
@@ -31,6 +31,8 @@ enum Life {
     Renewed,
     /// Issue, and the role revokes it.
     Revoked,
+    /// The same, and the role was marked before the request hears of it.
+    RevokedByMark,
     /// Take a static user beside somebody's key, then `kubectl delete`.
     Adopted,
     /// Take a static user, rotate with an overlap, then rest.
@@ -109,10 +111,12 @@ fn play_with(sight: Sight, life: Life, mishaps: &[(usize, Mishap)]) -> usize {
             world.bump();
             operator.settle(&mut world);
         }
-        Life::Revoked => {
-            let mut revoking = role();
-            revoking.spec.revoke_before = Some(Time(world.now + SignedDuration::from_secs(1)));
-            world.role = Some(Arc::new(revoking));
+        Life::Revoked | Life::RevokedByMark => {
+            let before = world.now + SignedDuration::from_secs(1);
+            world.role = Some(Arc::new(match life {
+                Life::RevokedByMark => marked(before),
+                _ => revoking(before),
+            }));
             operator.settle(&mut world);
         }
         Life::SecretLost => {
@@ -178,12 +182,12 @@ fn check(world: &World, life: Life, mishaps: &[(usize, Mishap)]) {
             left => assert!(left.is_none(), "user left: {told}"),
         }
         assert!(world.secret.is_none(), "Secret left: {told}");
-        let expired = matches!(life, Life::Expired | Life::Revoked);
+        let expired = matches!(life, Life::Expired | Life::Revoked | Life::RevokedByMark);
         assert_eq!(world.request.is_some(), expired, "{told}");
     }
 }
 
-const LIVES: [Life; 14] = [
+const LIVES: [Life; 15] = [
     Life::Adopted,
     Life::AdoptedRotated,
     Life::AdoptedDeletedInOverlap,
@@ -192,6 +196,7 @@ const LIVES: [Life; 14] = [
     Life::DeletedInOverlap,
     Life::Renewed,
     Life::Revoked,
+    Life::RevokedByMark,
     Life::Deleted,
     Life::Expired,
     Life::SecretLost,

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::operator::{Mishap, Operator};
 use super::world::World;
-use super::{request, role, world};
+use super::{marked, request, revoking, role, world};
 use crate::api::{
     AssumedRole, AwsRole, ConditionType, OnExpiry, Phase, Renew, Rotation, Workload, WorkloadKind,
     get_condition,
@@ -248,9 +248,7 @@ fn a_role_revokes_what_was_issued_before_and_nothing_after() {
     let mut world = world();
     let mut operator = Operator::new();
     run(&mut operator, &mut world, 5);
-    let mut revoking = role();
-    revoking.spec.revoke_before = Some(Time(world.now));
-    world.role = Some(Arc::new(revoking));
+    world.role = Some(Arc::new(revoking(world.now)));
     world.applied.clear();
     run(&mut operator, &mut world, 1);
     assert_eq!(world.aws_calls(), ["clear", "clear", "delete_user"]);
@@ -271,9 +269,7 @@ fn a_revocation_that_is_called_off_half_way_leaves_no_dead_key() {
     for dies_after in 0..5 {
         let mut world = world();
         run(&mut Operator::new(), &mut world, 5);
-        let mut revoking = role();
-        revoking.spec.revoke_before = Some(Time(world.now));
-        world.role = Some(Arc::new(revoking));
+        world.role = Some(Arc::new(revoking(world.now)));
         world.applied.clear();
         let mut operator = Operator::with_mishaps(&[(dies_after, Mishap::DieAfter)]);
         operator.run_to_its_death(&mut world);
@@ -289,14 +285,35 @@ fn a_revocation_that_is_called_off_half_way_leaves_no_dead_key() {
     }
 }
 
+/// The role has its mark when the first key goes, so nothing is written about the
+/// leases before, and turning the role back calls nothing off.
+#[test]
+fn a_marked_revocation_takes_the_key_first_and_is_not_called_off() {
+    for dies_after in 0..5 {
+        let mut world = world();
+        run(&mut Operator::new(), &mut world, 5);
+        let marked = marked(world.now);
+        world.role = Some(Arc::new(marked.clone()));
+        world.applied.clear();
+        let mut operator = Operator::with_mishaps(&[(dies_after, Mishap::DieAfter)]);
+        operator.run_to_its_death(&mut world);
+        assert_eq!(world.applied.first().map(String::as_str), Some("clear"));
+        assert!(world.keys().is_empty());
+        let mut back = marked;
+        back.spec.revoke_before = None;
+        world.role = Some(Arc::new(back));
+        run(&mut Operator::new(), &mut world, 5);
+        assert_eq!(status(&world).phase, Some(Phase::Revoked));
+        assert!(world.user.is_none() && world.secret.is_none());
+    }
+}
+
 #[test]
 fn with_rotate_a_revocation_leads_to_a_new_credential() {
     let mut world = rotating_world();
     let mut operator = Operator::new();
     run(&mut operator, &mut world, 5);
-    let mut revoking = role();
-    revoking.spec.revoke_before = Some(Time(world.now));
-    world.role = Some(Arc::new(revoking));
+    world.role = Some(Arc::new(revoking(world.now)));
     run(&mut operator, &mut world, 2);
     assert_eq!(status(&world).phase, Some(Phase::Ready));
     assert_eq!(world.keys(), ["AKIA2"]);

@@ -18,10 +18,12 @@ pub(crate) use operator::Mishap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::revocation;
 use crate::api::{
     AllowedNamespaces, AwsCredentialRequest, AwsCredentialRequestSpec, AwsRole, AwsRoleSpec,
-    IamUser, NameRef, RoleTtl,
+    AwsRoleStatus, IamUser, NameRef, RoleTtl,
 };
 
 /// A time to start from.
@@ -30,7 +32,7 @@ fn start() -> Timestamp {
 }
 
 /// A role with one managed policy, leases of an hour, open to all.
-fn role() -> AwsRole {
+pub(crate) fn role() -> AwsRole {
     let mut role = AwsRole::new(
         "dev",
         AwsRoleSpec {
@@ -59,6 +61,24 @@ fn role() -> AwsRole {
     );
     role.metadata.uid = Some("role-uid".into());
     role.metadata.generation = Some(1);
+    role
+}
+
+/// That role, revoking what was issued before then.
+pub(crate) fn revoking(before: Timestamp) -> AwsRole {
+    let mut role = role();
+    role.metadata.generation = Some(2);
+    role.spec.revoke_before = Some(Time(before));
+    role
+}
+
+/// The same, with the mark in its status.
+pub(crate) fn marked(before: Timestamp) -> AwsRole {
+    let mut role = revoking(before);
+    role.status = Some(AwsRoleStatus {
+        revoked_before: revocation::mark(&role, before),
+        ..AwsRoleStatus::default()
+    });
     role
 }
 

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::{AwsCredentialRequest, AwsRole, Holder, StaticUser};
 use crate::plan::admission::AccountFacts;
-use crate::plan::adopted::{Adoptee, rotation_period};
+use crate::plan::adopted::Adoptee;
 use crate::plan::effect::{Attachment, Effect, Fault, FaultClass, Outcome, Owner};
 use crate::plan::intent::{FINALIZER, INTENT_ANNOTATION, has_finalizer};
 use crate::plan::lease::Term;
@@ -210,19 +210,7 @@ impl World {
     }
 
     pub fn role_hint(&self) -> RoleHint {
-        RoleHint {
-            revoke_before: self
-                .role
-                .as_ref()
-                .and_then(|r| r.spec.revoke_before.as_ref().map(|t| t.0)),
-            leaving: self
-                .role
-                .as_ref()
-                .is_none_or(|r| r.metadata.deletion_timestamp.is_some()),
-            account_leaving: false,
-            rotation_period: self.role.as_ref().and_then(|r| rotation_period(r)),
-            rival: None,
-        }
+        RoleHint::of(self.role.as_deref())
     }
 
     /// A user that is to be adopted, with a key of somebody else.

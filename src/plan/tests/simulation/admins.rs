@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::roles::Kind;
-use super::sim::Sim;
+use super::sim::{Event, Sim};
 use crate::api::AwsRole;
 use crate::plan::effect::Attachment;
 use crate::plan::naming;
@@ -40,6 +40,9 @@ pub(super) fn change_role(sim: &mut Sim) {
             new.metadata.generation = new.metadata.generation.map(|g| g + 1);
             sim.tell(|| format!("role {name} becomes {:?}", new.spec));
             sim.cluster.store_role(new, now);
+            // The role's controller is quick, or not.
+            let pause = SignedDuration::from_millis(now.as_millisecond() % 5 * 40);
+            sim.after(pause, Event::Mark(kind));
         }
     }
     sim.role_changed(name);

@@ -41,7 +41,8 @@ fn unproven(sim: &Sim, view: &View) -> Option<String> {
 }
 
 /// A key that a running lease shows, and that its Secret holds, is let live. A
-/// revocation by the role says so in the phase before it begins.
+/// revocation by the role says so before it begins: in the role's mark or in the
+/// phase.
 fn kills_delivered(sim: &Sim, view: &View, id: &str) -> Option<String> {
     let name = view.request.metadata.name.as_deref()?;
     let request = sim.cluster.request(name)?;
@@ -55,6 +56,7 @@ fn kills_delivered(sim: &Sim, view: &View, id: &str) -> Option<String> {
         && request.metadata.deletion_timestamp.is_none()
         && request.uid_str() == view.request.uid_str()
         && secret.owner == request.uid_str()
+        && !sim.cluster.is_marked(&request.spec.role_ref.name, lease)
         && lease.issued_at.0 + IN_FLIGHT < sim.now
         && sim.now < lease.expires_at.0;
     (is_there && runs && holds && credential.access_key_id == id)

@@ -8,7 +8,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::cluster::Cluster;
 use crate::api::AwsCredentialRequest;
-use crate::plan::adopted::rotation_period;
 use crate::plan::leader::Candidate;
 use crate::plan::tests::world::World;
 use crate::plan::view::{RoleHint, SecretHint, View};
@@ -135,12 +134,7 @@ impl Replica {
                 Some(s) => SecretHint::Holds(s.key.as_ref().map(|(id, _)| id.clone())),
                 None => SecretHint::Missing,
             },
-            role_hint: RoleHint {
-                revoke_before: role.and_then(|r| r.spec.revoke_before.as_ref().map(|t| t.0)),
-                leaving: role.is_none_or(|r| r.metadata.deletion_timestamp.is_some()),
-                rotation_period: role.and_then(|r| rotation_period(r)),
-                ..RoleHint::default()
-            },
+            role_hint: RoleHint::of(role.map(AsRef::as_ref)),
             ..View::new(World::cluster(), request, work)
         }
     }

@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::cluster::Cluster;
-use crate::api::{AssumedRole, AwsCredentialRequest, AwsRole, Holder, StaticUser};
+use crate::api::{AssumedRole, AwsCredentialRequest, AwsRole, Holder, Lease, StaticUser};
 use crate::plan::effect::{FaultClass, Outcome};
 use crate::plan::intent::has_finalizer;
+use crate::plan::revocation;
 use crate::plan::view::{HolderView, RoleView};
 
 /// The IAM user that was there before the operator, and stays.
@@ -87,6 +88,29 @@ impl Cluster {
         let past = self.roles.entry(name).or_default();
         past.set(Some(role.clone()), now);
         role
+    }
+
+    /// Puts the mark of what it revokes into a role's status. Says when there
+    /// will be another.
+    pub fn mark_role(&mut self, kind: Kind, now: Timestamp) -> Option<Timestamp> {
+        let role = self.role(kind.role())?.clone();
+        let mark = revocation::mark(&role, now);
+        let rises = revocation::rises_at(&role, now);
+        let mut marked = AwsRole::clone(&role);
+        let status = marked.status.get_or_insert_default();
+        status.observed_generation = role.metadata.generation;
+        status.revoked_before = mark;
+        if role.status != marked.status {
+            self.store_role(marked, now);
+        }
+        rises
+    }
+
+    /// Whether the role's mark says that it revokes this lease.
+    pub fn is_marked(&self, name: &str, lease: &Lease) -> bool {
+        let status = self.role(name).and_then(|role| role.status.as_ref());
+        let mark = status.and_then(|s| s.revoked_before.as_ref());
+        mark.is_some_and(|mark| lease.issued_at < *mark)
     }
 
     /// `kubectl delete`: its finalizer holds a role until its last lease is gone.

@@ -12,6 +12,7 @@ use super::iam::{Iam, Target};
 use super::neighbour::Neighbour;
 use super::people;
 use super::replica::{Replica, Who};
+use super::roles::Kind;
 use super::sweeper::Sweep;
 use super::weather::Weather;
 use crate::api::SweepHalt;
@@ -45,6 +46,8 @@ pub(super) enum Event {
     SweepDue(Option<Who>),
     /// A sweep goes on.
     Sweep(Box<Sweep>),
+    /// A role's controller writes down what the role revokes.
+    Mark(Kind),
     /// Somebody does something.
     Person,
     /// The garbage collector comes by.
@@ -178,6 +181,14 @@ impl Sim {
         names.iter().for_each(|name| self.changed(name));
     }
 
+    /// What a role's controller does about `revokeBefore`, now and when that
+    /// time has come.
+    fn mark_role(&mut self, kind: Kind) {
+        if let Some(rises) = self.cluster.mark_role(kind, self.now) {
+            self.at(rises, Event::Mark(kind));
+        }
+    }
+
     /// The clock by which processes reckon who leads.
     pub fn clock(&self) -> Duration {
         let since = self.now.duration_since(self.epoch);
@@ -227,6 +238,7 @@ impl Sim {
             Some(Event::Stop(who)) => self.stop(who),
             Some(Event::SweepDue(who)) => self.begin_sweep(who),
             Some(Event::Sweep(sweep)) => self.go_on_sweeping(sweep),
+            Some(Event::Mark(kind)) => self.mark_role(kind),
             Some(Event::Person) => people::act(self),
             Some(Event::Collect) => self.cluster.collect_garbage(self.now),
         }
