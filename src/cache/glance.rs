@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 
-use crate::api::{AwsCredentialRequest, Phase};
+use crate::api::{
+    AwsCredentialRequest, AwsCredentialRequestStatus, ConditionType, Phase, get_condition,
+};
 use crate::plan::intent::{INTENT_ANNOTATION, has_finalizer};
 
 /// What a look at a filed request tells.
@@ -41,16 +43,27 @@ pub fn holds(request: &AwsCredentialRequest) -> bool {
     (credential && !leaving) || has_finalizer(request)
 }
 
-/// When AWS is to hold nothing of this request any more; `None` while it holds
-/// nothing, and where no end is known.
+/// When AWS is to hold nothing of this request any more: the end of its lease,
+/// or when it was deleted or revoked. `None` while it holds nothing, and where no
+/// end is known.
 pub fn due(request: &AwsCredentialRequest) -> Option<Timestamp> {
     if !has_finalizer(request) {
         return None;
     }
     let deleted = request.metadata.deletion_timestamp.as_ref().map(|t| t.0);
-    let lease = request.status.as_ref().and_then(|s| s.lease.as_ref());
+    let status = request.status.as_ref();
+    let lease = status.and_then(|s| s.lease.as_ref());
     let expires = lease.map(|l| l.expires_at.0);
-    [deleted, expires].into_iter().flatten().min()
+    let revoked = status.and_then(revoked_since);
+    let all = [deleted, expires, revoked].into_iter().flatten();
+    all.min()
+}
+
+/// Since when a lease is being taken down before its end.
+fn revoked_since(status: &AwsCredentialRequestStatus) -> Option<Timestamp> {
+    let revoking = status.phase == Some(Phase::Revoking) && status.lease.is_some();
+    let ready = get_condition(&status.conditions, ConditionType::Ready)?;
+    revoking.then_some(ready.last_transition_time.0)
 }
 
 /// The account's name as the intent has it. It only counts: one that was
@@ -68,6 +81,8 @@ fn written_intent(request: &AwsCredentialRequest) -> Option<serde_json::Value> {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
     use super::*;
     use crate::cache::sheet::TYPICAL;
 
@@ -95,5 +110,18 @@ mod tests {
         let time = deleted.metadata.creation_timestamp.clone();
         deleted.metadata.deletion_timestamp.clone_from(&time);
         assert_eq!(due(&deleted), time.map(|t| t.0));
+    }
+
+    #[test]
+    fn a_revoked_lease_is_due_since_its_revocation_began() {
+        let mut revoked: AwsCredentialRequest = serde_json::from_slice(TYPICAL).unwrap();
+        let status = revoked.status.as_mut().unwrap();
+        let end = status.lease.as_ref().unwrap().expires_at.0;
+        let began = end - jiff::SignedDuration::from_mins(20);
+        status.phase = Some(Phase::Revoking);
+        let ready = |c: &&mut Condition| c.type_ == ConditionType::Ready.as_str();
+        let ready = status.conditions.iter_mut().find(ready).unwrap();
+        ready.last_transition_time.0 = began;
+        assert_eq!(due(&revoked), Some(began));
     }
 }

@@ -94,7 +94,7 @@ impl Inventory {
         );
         registry.register(
             "leases_overdue",
-            "Leases whose end has come and that AWS still holds something of",
+            "Leases whose end has come, or that are being revoked, and that AWS still holds something of",
             all.overdue.clone(),
         );
         registry.register(

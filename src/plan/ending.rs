@@ -10,7 +10,7 @@ use super::reasons::{Reason, Verdict};
 use super::secret::SecretView;
 use super::view::{AccountView, View};
 use super::work::{KeysFact, SETTLE, UserFact};
-use super::{Look, Step, adopted, status};
+use super::{Look, Step, adopted, revocation, status};
 
 /// Why everything is taken down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +64,9 @@ pub(super) fn next(view: &View, ending: Ending, now: Timestamp) -> Step {
     let first = left.next();
     if let Some(key @ Attachment::Key(_)) = first {
         return Step::Do(Effect::Clear(key));
+    }
+    if let Some(step) = revocation::tell(view, &ending, now) {
+        return step;
     }
     if let Some(step) = secret(view, &ending) {
         return step;

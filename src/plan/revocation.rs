@@ -80,18 +80,44 @@ pub(super) fn by_role(view: &View, lease: &Lease, now: Timestamp) -> Option<Step
 /// Takes a lease down before its end. That it has begun is known to whoever
 /// comes after this process, before the key goes: should its cause be taken
 /// back meanwhile, the next one would take the key in the Secret for a live one.
-/// The role's mark says so for all of its leases at once; else the status does.
-/// A session is not deleted in AWS, so there is nothing to remember.
+/// The role's mark says so for all of its leases at once; else the status has to
+/// say it first. A session is not deleted in AWS, so there is nothing to
+/// remember.
 pub(super) fn begin(view: &View, ending: Ending, now: Timestamp) -> Step {
-    let told = view.phase() == Some(Phase::Revoking) || is_marked(view);
-    if view.intent().is_some() && !told {
-        return Step::Do(status::revoking(view, now));
+    let known = view.intent().is_none() || is_told(view) || goes_first(view);
+    if known {
+        ending::next(view, ending, now)
+    } else {
+        Step::Do(status::revoking(view, now))
     }
-    ending::next(view, ending, now)
+}
+
+/// The key went first: now the status says so.
+pub(super) fn tell(view: &View, ending: &Ending, now: Timestamp) -> Option<Step> {
+    let revokes = matches!(ending, Ending::Revoked | Ending::Lapsed);
+    let untold = revokes && goes_first(view) && !is_told(view);
+    untold.then(|| Step::Do(status::revoking(view, now)))
+}
+
+/// Whether the status of a lease that its role revokes does not say so, as far
+/// as is known without a look. It orders the work and decides nothing.
+pub(super) fn is_untold(view: &View) -> bool {
+    let deleting = view.request.metadata.deletion_timestamp.is_some();
+    let hinted = view.live().is_some_and(|(lease, _)| is_hinted(view, lease));
+    (hinted || is_marked(view)) && !deleting && !is_told(view)
+}
+
+fn is_told(view: &View) -> bool {
+    view.phase() == Some(Phase::Revoking)
+}
+
+/// Of many leases the keys go before the statuses. A static user has one.
+fn goes_first(view: &View) -> bool {
+    is_marked(view) && !view.has_static_user()
 }
 
 /// Whether the role, as it was read, has a mark that this lease falls under.
-fn is_marked(view: &View) -> bool {
+pub(super) fn is_marked(view: &View) -> bool {
     let RoleView::Found(role) = &view.role else {
         return false;
     };

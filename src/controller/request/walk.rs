@@ -90,11 +90,12 @@ async fn walk(
     ("circle", Some(CIRCLE_PAUSE))
 }
 
-/// Where many leases end together all keys are to die first: one that is dead
-/// gives its seat to one that is not. What it did is on the desk.
+/// Where many leases end together all keys are to die first, and then all
+/// statuses to say so: one that is further gives its seat to one that is not.
+/// What it did is on the desk.
 fn gives_way(view: &View, seat: &Seat, ctx: &Context) -> bool {
     let stage = pacing::stage(view);
-    stage == Stage::KeyDead && ctx.waiting_room.is_wanted(seat, stage)
+    stage >= Stage::Untold && ctx.waiting_room.is_wanted(seat, stage)
 }
 
 async fn perform(

@@ -103,8 +103,11 @@ pub enum Stage {
     Begun,
     /// Nothing yet.
     New,
+    /// Its keys are dead and its status does not say so yet: that waits for
+    /// those whose keys still work.
+    Untold,
     /// It is being revoked and its keys are dead: what is left on the user
-    /// waits for those whose keys still work.
+    /// waits for all of those.
     KeyDead,
 }
 
@@ -245,7 +248,11 @@ pub fn stage(view: &View) -> Stage {
     if view.in_hand().is_some() {
         Stage::KeyInHand
     } else if is_key_dead(view) {
-        Stage::KeyDead
+        if revocation::is_untold(view) {
+            Stage::Untold
+        } else {
+            Stage::KeyDead
+        }
     } else if user || inherited || view.live().is_some() {
         Stage::Begun
     } else {

@@ -44,7 +44,7 @@ pub(super) fn rotating_world() -> World {
     world
 }
 
-fn run(operator: &mut Operator, world: &mut World, minutes: i64) {
+pub(super) fn run(operator: &mut Operator, world: &mut World, minutes: i64) {
     let end = world.now + SignedDuration::from_mins(minutes);
     operator.run_until(world, end);
     world.now = world.now.max(end);
@@ -285,10 +285,35 @@ fn a_revocation_that_is_called_off_half_way_leaves_no_dead_key() {
     }
 }
 
-/// The role has its mark when the first key goes, so nothing is written about the
-/// leases before, and turning the role back calls nothing off.
+/// The role's mark says that the revocation has begun: the status can wait until
+/// the key is dead.
 #[test]
-fn a_marked_revocation_takes_the_key_first_and_is_not_called_off() {
+fn a_marked_revocation_takes_the_key_before_it_says_so() {
+    let mut world = world();
+    let mut operator = Operator::new();
+    run(&mut operator, &mut world, 5);
+    world.role = Some(Arc::new(marked(world.now)));
+    world.applied.clear();
+    run(&mut operator, &mut world, 1);
+    assert_eq!(
+        world.applied,
+        [
+            "clear",
+            "report",
+            "delete_secret",
+            "clear",
+            "delete_user",
+            "report",
+            "release"
+        ]
+    );
+    assert_eq!(status(&world).phase, Some(Phase::Revoked));
+}
+
+/// Whoever comes after the process that began goes by the mark, and turning the
+/// role back calls nothing off.
+#[test]
+fn a_marked_revocation_is_not_called_off() {
     for dies_after in 0..5 {
         let mut world = world();
         run(&mut Operator::new(), &mut world, 5);

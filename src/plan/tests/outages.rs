@@ -2,13 +2,14 @@
 //! asks about once a minute, and goes on after any restart where it was.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::leases::status;
+use super::leases::{run, status};
 use super::operator::Operator;
-use super::world;
-use crate::api::Phase;
+use super::{marked, world};
+use crate::api::{ConditionType, Phase, get_condition};
 
 /// How long AWS is away.
 const HOURS: i64 = 6;
@@ -48,6 +49,27 @@ fn a_lease_that_ends_in_a_long_outage_is_revoked_when_it_is_over() {
         (status.phase, status.failures),
         (Some(Phase::Expired), None)
     );
+}
+
+#[test]
+fn a_marked_revocation_says_what_holds_it_up() {
+    let mut world = world();
+    let mut operator = Operator::new();
+    run(&mut operator, &mut world, 5);
+    world.down = true;
+    world.role = Some(Arc::new(marked(world.now)));
+    let end = world.now + SignedDuration::from_mins(2);
+    operator.run_until(&mut world, end);
+    let held_up = status(&world);
+    assert_eq!(held_up.phase, Some(Phase::Revoking));
+    assert!(held_up.failures > Some(0));
+    let revoked = get_condition(&held_up.conditions, ConditionType::Revoked).unwrap();
+    assert_eq!(revoked.status, "False");
+    world.down = false;
+    let end = world.now + SignedDuration::from_mins(2);
+    operator.run_until(&mut world, end);
+    assert!(world.user.is_none());
+    assert_eq!(status(&world).phase, Some(Phase::Revoked));
 }
 
 #[test]
