@@ -54,6 +54,17 @@ fn takes_back(effect: &Effect, fault: &Fault) -> bool {
     }
 }
 
+/// Whether AWS finds no user where there was one: somebody deleted it, with what
+/// was on it, or IAM's readers do not see it yet.
+pub fn misses_user(effect: &Effect, fault: &Fault) -> bool {
+    fault.class == FaultClass::NotFound
+        && match effect {
+            Effect::CreateKey | Effect::ListKeys => true,
+            Effect::Grant(permission) => speaks_of_user(&fault.message, permission),
+            _ => false,
+        }
+}
+
 /// AWS says "The user with name … cannot be found." and, for policies,
 /// "Policy arn:… does not exist or is not attachable."
 fn speaks_of_user(message: &str, permission: &Permission) -> bool {

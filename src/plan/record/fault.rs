@@ -105,8 +105,7 @@ impl View {
             (Effect::CreateKey, FaultClass::NoAnswer) => work.keys = KeysFact::Uncertain(now),
             // Somebody else made keys: find them and remove them.
             (Effect::CreateKey, FaultClass::QuotaExceeded) => work.keys = KeysFact::Unlisted,
-            // Somebody deleted the user, and what was on it is gone too.
-            (Effect::CreateKey | Effect::ListKeys, FaultClass::NotFound) => {
+            _ if faults::misses_user(effect, &fault) => {
                 work.user = UserFact::Unknown;
                 work.granted.clear();
             }
