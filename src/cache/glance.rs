@@ -55,15 +55,17 @@ pub fn due(request: &AwsCredentialRequest) -> Option<Timestamp> {
     let lease = status.and_then(|s| s.lease.as_ref());
     let expires = lease.map(|l| l.expires_at.0);
     let revoked = status.and_then(revoked_since);
-    let all = [deleted, expires, revoked].into_iter().flatten();
+    let all = [deleted.or(revoked), expires].into_iter().flatten();
     all.min()
 }
 
-/// Since when a lease is being taken down before its end.
+/// Since when a lease is being taken down before its end: since both conditions
+/// say so that the revocation set. Either may have said so before.
 fn revoked_since(status: &AwsCredentialRequestStatus) -> Option<Timestamp> {
     let revoking = status.phase == Some(Phase::Revoking) && status.lease.is_some();
-    let ready = get_condition(&status.conditions, ConditionType::Ready)?;
-    revoking.then_some(ready.last_transition_time.0)
+    let since = |kind| get_condition(&status.conditions, kind).map(|c| c.last_transition_time.0);
+    let set = [since(ConditionType::Ready), since(ConditionType::Revoked)];
+    set.into_iter().flatten().max().filter(|_| revoking)
 }
 
 /// The account's name as the intent has it. It only counts: one that was

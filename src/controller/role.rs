@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Api;
 use kube::api::PostParams;
 use kube::runtime::controller::Action;
@@ -40,14 +41,18 @@ pub struct RoleContext {
 pub struct Known {
     /// When its status was last written.
     written: Option<Instant>,
+    /// The mark that was last written, whatever became of it.
+    marked: Option<Time>,
     /// The version that its requests were told of: uid, generation, leaving.
     told: Option<(Option<String>, Option<i64>, bool)>,
 }
 
 impl Known {
-    /// How long a next write of the status has to wait, if it has to.
-    fn pause(&self) -> Option<Duration> {
-        PACE.checked_sub(self.written?.elapsed())
+    /// How long a write of this status has to wait, if it has to. A new mark
+    /// does not.
+    fn pause(&self, status: &AwsRoleStatus) -> Option<Duration> {
+        let paced = self.marked == status.revoked_before;
+        PACE.checked_sub(self.written?.elapsed()).filter(|_| paced)
     }
 }
 
@@ -63,25 +68,26 @@ pub async fn reconcile(role: Arc<AwsRole>, ctx: Arc<RoleContext>) -> Result<Acti
     let now = Timestamp::now();
     let status = plan::role::status(&role, &account, leases, rival.as_deref(), now);
     let news = role.status.as_ref() != Some(&status);
-    // Whom the role revokes is marked before its requests hear of it: it spares
+    let known = ctx.known.lock().get(&name).cloned().unwrap_or_default();
+    if let (true, Some(wait)) = (news, known.pause(&status)) {
+        tell_requests(&name, &role, &ctx);
+        return Ok(Action::requeue(wait));
+    }
+    let mut done = Ok(false);
+    if news {
+        done = report(&name, &role, status, &ctx).await;
+    }
+    // Whom the role revokes was marked before its requests hear of it: it spares
     // each of them a write before its key is deleted.
-    let marked = role.status.as_ref().and_then(|s| s.revoked_before.as_ref());
-    let marks = status.revoked_before.as_ref() != marked;
-    let wait = ctx.known.lock().get(&name).and_then(Known::pause);
-    let done = match (news, wait) {
-        (true, Some(wait)) if !marks => {
-            tell_requests(&name, &role, &ctx);
-            return Ok(Action::requeue(wait));
-        }
-        (true, _) => report(&name, &role, status, &ctx).await,
-        (false, _) => {
-            let api: Api<AwsRole> = Api::all(ctx.shared.client.clone());
-            hold(&api, &ctx.shared.hands.calls, &role, leases > 0).await
-        }
-    };
     tell_requests(&name, &role, &ctx);
+    // What was written comes back as an event; the hold follows then.
+    if let Ok(false) = done {
+        let api: Api<AwsRole> = Api::all(ctx.shared.client.clone());
+        let held = hold(&api, &ctx.shared.hands.calls, &role, leases > 0).await;
+        done = held.map(|()| false);
+    }
     match done {
-        Ok(()) => {
+        Ok(_) => {
             ctx.shared.metrics.reconcile("role", "ok");
             let rises = revocation::rises_at(&role, now).map(until_then);
             let again = [rises, (!settled).then_some(PACE)].into_iter().flatten();
@@ -125,15 +131,20 @@ fn leases(role: &str, ctx: &Context) -> (usize, bool) {
     (cached.max(noted), cached == noted)
 }
 
-/// Writes the status; the event of that write brings the role back here, where
-/// the hold follows.
+/// Writes the status. Says whether that changed anything: not where the API
+/// server does not keep what was written, under an older definition of the kind.
 async fn report(
     name: &str,
     role: &AwsRole,
     status: AwsRoleStatus,
     ctx: &RoleContext,
-) -> Result<(), Fault> {
-    ctx.known.lock().entry(name.to_owned()).or_default().written = Some(Instant::now());
+) -> Result<bool, Fault> {
+    {
+        let mut known = ctx.known.lock();
+        let known = known.entry(name.to_owned()).or_default();
+        known.written = Some(Instant::now());
+        known.marked.clone_from(&status.revoked_before);
+    }
     let mut updated = role.clone();
     updated.status = Some(status);
     let params = PostParams {
@@ -143,5 +154,6 @@ async fn report(
     let shared = &ctx.shared;
     let api: Api<AwsRole> = Api::all(shared.client.clone());
     let call = api.replace_status(name, &params, &updated);
-    shared.hands.calls.make("report_role", call).await.map(drop)
+    let written = shared.hands.calls.make("report_role", call).await?;
+    Ok(written.metadata.resource_version != role.metadata.resource_version)
 }

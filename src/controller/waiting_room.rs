@@ -141,12 +141,17 @@ impl WaitingRoom {
         })
     }
 
-    /// Whether somebody waits in the line of this seat who goes before a
-    /// request of that stage.
+    /// Whether the seat, given up by a request of that stage, would go to one
+    /// that is nearer to what counts. A seat beyond those that the budget serves,
+    /// which is there because a namespace has one at least, goes to nobody: who
+    /// gave it up would have it again at once, without end.
     pub fn is_wanted(&self, seat: &Seat, stage: Stage) -> bool {
         let state = self.state.lock();
-        let seats = state.lines.get(&seat.line);
-        seats.is_some_and(|seats| seats.waiting.has_before(stage))
+        let Some(seats) = state.lines.get(&seat.line) else {
+            return false;
+        };
+        let others = seats.taken <= seats.slots && seats.waiting.has_before(stage);
+        others || seats.waiting.has_before_in(&seat.namespace, stage)
     }
 
     /// The request wants nothing any more.

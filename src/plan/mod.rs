@@ -42,7 +42,7 @@ use crate::api::Phase;
 use effect::Effect;
 use ending::Ending;
 use reasons::Verdict;
-use view::{Seen, View};
+use view::{RoleView, Seen, View};
 
 /// What to do next for a request.
 ///
@@ -125,6 +125,10 @@ pub fn next(view: &View, now: Timestamp) -> Step {
         return Step::Look(Look::Request);
     }
     if let Some(failure) = &view.work.failure {
+        // What failed may have been a revocation: the role's mark tells.
+        if revocation::is_untold(view) && matches!(view.role, RoleView::Unread) {
+            return Step::Look(Look::Role);
+        }
         return Step::Do(status::attempt_failed(view, failure, now));
     }
     if let Some(at) = backoff::retry_at(request)

@@ -98,7 +98,7 @@ async fn of_role(session: &Session, role: &AwsRole) -> Result<(), Failure> {
     let name = role.metadata.name.as_deref().unwrap_or_default();
     let this_second = when::fresh_mark(Timestamp::now(), None);
     let mark = when::fresh_mark(this_second, Some(this_second));
-    // Turned back, it would let credentials live that are revoked already.
+    // One that lies further ahead revokes more: it is not turned back.
     let mark = role
         .spec
         .revoke_before

@@ -12,7 +12,7 @@ use crate::controller::waiting_room::Seat;
 use crate::key_material::KeyMaterial;
 use crate::plan::effect::{Attachment, Effect, Fault, FaultClass, Outcome};
 use crate::plan::intent::has_finalizer;
-use crate::plan::pacing::{self, Stage};
+use crate::plan::pacing;
 use crate::plan::view::{RoleView, View};
 use crate::plan::{self, Step, backoff};
 use crate::traces::spans::{self, Journey};
@@ -94,8 +94,8 @@ async fn walk(
 /// statuses to say so: one that is further gives its seat to one that is not.
 /// What it did is on the desk.
 fn gives_way(view: &View, seat: &Seat, ctx: &Context) -> bool {
-    let stage = pacing::stage(view);
-    stage >= Stage::Untold && ctx.waiting_room.is_wanted(seat, stage)
+    let stage = pacing::gives_way_as(view, Timestamp::now());
+    stage.is_some_and(|stage| ctx.waiting_room.is_wanted(seat, stage))
 }
 
 async fn perform(

@@ -128,6 +128,28 @@ fn whoever_is_called_and_does_not_come_gives_its_seat_back() {
     assert!(room.is_empty());
 }
 
+/// A namespace has one seat at least, also beyond those that there are: that one
+/// given up would be had again at once, and given up again.
+#[test]
+fn a_seat_that_nobody_else_would_get_is_not_wanted() {
+    let mut room = Room::new();
+    let first = room.ask(Class::Revoke, "a/1").unwrap();
+    let second = room.ask(Class::Revoke, "a/2").unwrap();
+    let beyond = room.ask(Class::Revoke, "b/1").unwrap();
+    let waits = room.ask_as(Class::Revoke, "a/3", Stage::Begun, false);
+    assert!(waits.is_none());
+    assert!(!room.room.is_wanted(&beyond, Stage::KeyDead));
+    // Their own wait, so it goes to one of them.
+    assert!(room.room.is_wanted(&first, Stage::KeyDead));
+    drop(beyond);
+    assert!(room.called().is_empty(), "there are two seats");
+    let again = room.ask(Class::Revoke, "b/1").unwrap();
+    drop(second);
+    drop(again);
+    assert_eq!(room.called(), ["a/3"]);
+    drop(first);
+}
+
 #[test]
 fn whose_key_is_dead_is_told_that_others_with_a_key_wait() {
     let mut room = Room::new();

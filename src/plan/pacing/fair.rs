@@ -33,6 +33,13 @@ struct Flow<T> {
     waiting: BTreeMap<Place, T>,
 }
 
+impl<T> Flow<T> {
+    fn has_before(&self, stage: Stage) -> bool {
+        let first = self.waiting.keys().next();
+        first.is_some_and(|place| place.stage < stage)
+    }
+}
+
 /// The queue.
 #[derive(Debug)]
 pub struct Fair<T> {
@@ -71,8 +78,13 @@ impl<T> Fair<T> {
 
     /// Whether something waits that is nearer to what counts than this stage.
     pub fn has_before(&self, stage: Stage) -> bool {
-        let mut first = self.flows.values().filter_map(|f| f.waiting.keys().next());
-        first.any(|place| place.stage < stage)
+        self.flows.values().any(|flow| flow.has_before(stage))
+    }
+
+    /// The same, in that namespace.
+    pub fn has_before_in(&self, namespace: &Arc<str>, stage: Stage) -> bool {
+        let flow = self.flows.get(namespace);
+        flow.is_some_and(|flow| flow.has_before(stage))
     }
 
     /// Lets something wait; its place, to take it out again.

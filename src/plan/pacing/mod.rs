@@ -11,7 +11,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::effect::{Attachment, Effect};
 use super::intent;
@@ -34,6 +34,11 @@ const MOST: usize = 128;
 /// The most that are revoked at a time: what ends together should not wait for
 /// each other, as the first call, which ends the key, is what counts.
 const MOST_REVOKED: usize = 256;
+
+/// The longest that a lease whose key is dead does not say so, for the sake of
+/// others whose keys still work: a thousand of them take 2.4 s
+/// (`docs/performance.md`).
+const LONGEST_UNTOLD: SignedDuration = SignedDuration::from_secs(30);
 
 /// A service with a budget of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -236,6 +241,19 @@ fn is_key_dead(view: &View) -> bool {
         view.work.cleared.contains(&key)
     };
     view.live().is_some() && view.shown_keys().all(cleared)
+}
+
+/// As what the work on this request gives way to others of its line, if it does:
+/// its keys are dead. That the status does not say so yet is put up with for a
+/// while only, however many keep coming.
+pub fn gives_way_as(view: &View, now: Timestamp) -> Option<Stage> {
+    let stage = stage(view);
+    let long = now.duration_since(view.work.started) >= LONGEST_UNTOLD;
+    match stage {
+        Stage::Untold if long => None,
+        Stage::Untold | Stage::KeyDead => Some(stage),
+        Stage::KeyInHand | Stage::Begun | Stage::New => None,
+    }
 }
 
 /// How far the work on this request is.
