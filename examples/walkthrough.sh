@@ -273,7 +273,7 @@ until_is 30 'always having a new key' yes sh -c "
 show k get awscr
 
 step 'rotation: nothing, or Vault Agent and a new user' 'onExpiry: Rotate, the same user, a second key, an overlap'
-request worker "$role" 'ttl: 20s, onExpiry: Rotate, rotation: {overlap: 4s}'
+request worker "$role" 'ttl: 40s, onExpiry: Rotate, rotation: {overlap: 12s}'
 ready worker >/dev/null
 old=$(key_id worker)
 arn=$(caller worker)
@@ -285,7 +285,7 @@ expect 'the caller with the old key' "$(caller worker)" "$arn"
 cp "$tmp/worker.credentials" "$tmp/old.credentials"
 forget worker
 expect 'the caller with the new key' "$(caller worker)" "$arn"
-until_is 20 'the key that lives on' '' field worker .status.previous.accessKeyId
+until_is 30 'the key that lives on' '' field worker .status.previous.accessKeyId
 until_is 20 'the old key being refused' yes refused old
 until_is 40 'another key, by itself, before the lease ends' yes sh -c "
     key=\$(kubectl --namespace $space get awscr worker -o jsonpath='{.status.credential.accessKeyId}')

@@ -268,6 +268,24 @@ mod tests {
         assert!(last <= LEASE_DURATION + settle);
     }
 
+    /// A holder renews at 0 and dies. Whenever a standby sees that, it takes over
+    /// with three of the promised 20 s to spare, for its calls.
+    #[test]
+    fn a_dead_leader_is_replaced_within_twenty_seconds() {
+        for late in 0..=RETRY.as_millis() as u64 {
+            let mut b = candidate();
+            let mut now = at(0) + Duration::from_millis(late);
+            b.saw(Some(record("1", "a")), now);
+            while let Move::Wait(then) = b.next(now) {
+                assert!(then > now, "it waits for nothing");
+                now = then;
+                b.saw(Some(record("1", "a")), now);
+            }
+            assert_eq!(b.next(now), Move::Take);
+            assert!(now <= at(17), "{late} ms late: {now:?}");
+        }
+    }
+
     /// A holder renews for the last time at 0. However late its answers were, it
     /// has stopped for five seconds before anybody can take over.
     #[test]

@@ -186,7 +186,7 @@ async fn an_outage_of_aws_is_made_good() -> Story {
     let scene = Scene::alone(Settings::default(), "outage").await?;
     let aws = &scene.bed.aws;
     scene.role(json!({})).await?;
-    for (name, ttl) in [("stays", "1h"), ("deleted", "1h"), ("expires", "10s")] {
+    for (name, ttl) in [("stays", "1h"), ("deleted", "1h"), ("expires", "20s")] {
         scene.request(name, json!({"ttl": ttl})).await?;
     }
     for name in ["stays", "deleted", "expires"] {

@@ -38,7 +38,7 @@ async fn leases_that_ended_in_an_outage_drain_when_it_is_over() -> Story {
     let scene = Scene::on(bed, "drain").await?;
     scene.role(json!({})).await?;
     let names: Vec<_> = (0..LEASES).map(|n| format!("old{n}")).collect();
-    let wish = || json!({"ttl": "30s"});
+    let wish = || json!({"ttl": "60s"});
     try_join_all(names.iter().map(|name| scene.request(name, wish()))).await?;
     all_in_phase(&scene, Phase::Ready, LEASES).await?;
     let aws = &scene.bed.aws;

@@ -264,9 +264,9 @@ async fn a_deleted_request_takes_everything_with_it() -> Story {
 /// and says so; and in between AWS was not bothered.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_ends_by_itself() -> Story {
-    let scene = Scene::shared("issue-expire").await?;
+    let scene = Scene::alone(Settings::default(), "issue-expire").await?;
     scene.role(json!({})).await?;
-    for (name, ttl) in [("short", "5s"), ("longer", "20s")] {
+    for (name, ttl) in [("short", "10s"), ("longer", "30s")] {
         scene.request(name, json!({"ttl": ttl})).await?;
     }
     for name in ["short", "longer"] {
@@ -376,7 +376,11 @@ async fn the_key_works_when_the_secret_appears() -> Story {
 /// While the key is not known everywhere, the request says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_says_that_its_key_is_not_known_yet() -> Story {
-    let scene = Scene::shared("issue-proving").await?;
+    let aws = FakeConfig {
+        key_delay: KeyDelay::fixed(Duration::from_secs(5)),
+        ..Settings::default().aws
+    };
+    let scene = Scene::alone(Settings { aws, env: &[] }, "issue-proving").await?;
     scene.role(json!({})).await?;
     scene.request("app", json!({})).await?;
     let seen = wait::until("Proving", SOON, || async {

@@ -1,11 +1,11 @@
 //! What whoever runs the operator relies on: the audit trail, the log level, the
 //! numbers.
 
-use anyhow::{Context, Result};
-use keylease_testbed::http;
+use anyhow::Context;
+use keylease_testbed::{http, wait};
 use serde_json::{Value, json};
 
-use crate::harness::{Scene, Settings, Story};
+use crate::harness::{SOON, Scene, Settings, Story};
 
 /// The records of the audit trail about a request, oldest first.
 fn records(log: &str, request: &str) -> Vec<Value> {
@@ -86,30 +86,25 @@ async fn leases_are_counted_by_role_and_phase() -> Story {
     scene.request("lost", none).await?;
     scene.ready("app").await?;
     scene.refused("lost", "RoleNotFound").await?;
-    let metrics = || async {
-        let operator = scene.bed.operator.lock().await;
-        operator.metrics().await
-    };
-    expect(
-        &metrics().await?,
-        "keylease_leases{role=\"counted\",phase=\"Ready\"} 1",
-    )?;
-    expect(
-        &metrics().await?,
-        "keylease_leases{role=\"\",phase=\"Pending\"} 1",
-    )?;
-    expect(&metrics().await?, "keylease_accounts{ready=\"true\"} 1")?;
-    expect(&metrics().await?, "keylease_leases_overdue 0")?;
+    let ready = "keylease_leases{role=\"counted\",phase=\"Ready\"} 1";
+    metered(&scene, ready).await?;
+    let pending = "keylease_leases{role=\"\",phase=\"Pending\"} 1";
+    metered(&scene, pending).await?;
+    metered(&scene, "keylease_accounts{ready=\"true\"} 1").await?;
+    metered(&scene, "keylease_leases_overdue 0").await?;
     scene.delete("app").await?;
     scene.gone("app").await?;
-    expect(
-        &metrics().await?,
-        "keylease_revoke_duration_seconds_count 1",
-    )?;
-    Ok(())
+    metered(&scene, "keylease_revoke_duration_seconds_count 1").await
 }
 
-fn expect(metrics: &str, line: &str) -> Result<()> {
-    anyhow::ensure!(metrics.lines().any(|l| l == line), "no {line}:\n{metrics}");
-    Ok(())
+/// Waits for that line in the metrics: the operator counts what its caches have,
+/// which is a moment behind.
+async fn metered(scene: &Scene, line: &str) -> Story {
+    let metered = wait::until_ok(line, SOON, || async {
+        let operator = scene.bed.operator.lock().await;
+        let metrics = operator.metrics().await?;
+        anyhow::ensure!(metrics.lines().any(|l| l == line), "{metrics}");
+        anyhow::Ok(())
+    });
+    Ok(metered.await?)
 }

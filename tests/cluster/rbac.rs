@@ -100,7 +100,7 @@ async fn main_road(cluster: &ControlPlane, namespace: &Namespace, env: &[(&str, 
             "allowedNamespaces": {"names": [], "selector": selector},
         }))
         .await?;
-    for (name, ttl) in [("short", "3s"), ("long", "1h"), ("lost", "1h")] {
+    for (name, ttl) in [("short", "10s"), ("long", "1h"), ("lost", "1h")] {
         namespace.request(name, json!({"ttl": ttl})).await?;
     }
     namespace

@@ -105,7 +105,7 @@ async fn a_key_that_was_never_stored_is_replaced() -> Story {
 #[tokio::test(flavor = "multi_thread")]
 async fn leases_that_ended_meanwhile_are_revoked() -> Story {
     let scene = scene("restart-expired").await?;
-    scene.request("app", json!({"ttl": "3s"})).await?;
+    scene.request("app", json!({"ttl": "10s"})).await?;
     let status = scene.ready("app").await?.status.context("no status")?;
     scene.kill().await?;
     let end = status.lease.context("no lease")?.expires_at.0;
@@ -209,7 +209,7 @@ async fn told_to_stop_it_ends_well() -> Story {
     asked_for(&scene, "app", "CreateAccessKey").await?;
     let mut operator = scene.bed.operator.lock().await;
     operator.terminate()?;
-    let exit = operator.wait_exit(Duration::from_secs(15)).await?;
+    let exit = operator.wait_exit(SOON).await?;
     assert_eq!(exit.code(), Some(0), "{exit}");
     drop(operator);
     scene.start_again().await?;

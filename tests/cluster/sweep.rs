@@ -371,7 +371,7 @@ async fn a_key_made_during_the_teardown_goes_too() -> Story {
     scene.ready("app").await?;
     let user = scene.users("app")[0].name.clone();
     let iam = iam_of(&aws.endpoint());
-    let slow = FaultKind::Delay(std::time::Duration::from_secs(2));
+    let slow = FaultKind::Delay(std::time::Duration::from_secs(6));
     aws.add_fault(Fault::on("DetachUserPolicy", slow).user(&user).times(1));
     scene.delete("app").await?;
     wait::until("the first key to go", SOON, || async {

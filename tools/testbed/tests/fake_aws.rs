@@ -160,21 +160,25 @@ async fn sessions_work() -> Result<()> {
 async fn new_keys_need_their_time() -> Result<()> {
     skip_if_missing!(paths::missing_python_tools());
     let fake = FakeAws::start(FakeConfig::default())?;
-    fake.set_config(|c| c.key_delay = KeyDelay::fixed(Duration::from_secs(4)));
-    let key = json(&fake, &["iam", "create-access-key"]).await?;
-    let part = |name: &str| key["AccessKey"][name].as_str().unwrap_or_default();
-    let env = [
-        ("AWS_ACCESS_KEY_ID", part("AccessKeyId")),
-        ("AWS_SECRET_ACCESS_KEY", part("SecretAccessKey")),
-    ];
-    let whoami = ["sts", "get-caller-identity"];
-    let early = json_as(&fake, &env, &whoami).await;
+    json(&fake, &["iam", "create-user", "--user-name=web"]).await?;
+    let key_after = async |delay: u64| {
+        fake.set_config(|c| c.key_delay = KeyDelay::fixed(Duration::from_secs(delay)));
+        json(&fake, &["iam", "create-access-key", "--user-name=web"]).await
+    };
+    let whoami = async |key: &Value| {
+        let part = |name: &str| key["AccessKey"][name].as_str().unwrap_or_default();
+        let env = [
+            ("AWS_ACCESS_KEY_ID", part("AccessKeyId")),
+            ("AWS_SECRET_ACCESS_KEY", part("SecretAccessKey")),
+        ];
+        json_as(&fake, &env, &["sts", "get-caller-identity"]).await
+    };
+    let slow = key_after(600).await?;
+    let early = whoami(&slow).await;
     let message = early.expect_err("too early").to_string();
     assert!(message.contains("InvalidClientTokenId"), "{message}");
-    wait::until_ok("the key", Duration::from_secs(20), || {
-        json_as(&fake, &env, &whoami)
-    })
-    .await?;
+    let quick = key_after(2).await?;
+    wait::until_ok("the key", Duration::from_secs(60), || whoami(&quick)).await?;
     Ok(())
 }
 
