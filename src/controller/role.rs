@@ -20,7 +20,7 @@ use crate::act::FIELD_MANAGER;
 use crate::api::{AwsRole, AwsRoleStatus};
 use crate::plan;
 use crate::plan::effect::Fault;
-use crate::plan::revocation;
+use crate::plan::mark;
 
 /// When to try again after the API server did not take a write.
 const RETRY: Duration = Duration::from_secs(5);
@@ -89,7 +89,7 @@ pub async fn reconcile(role: Arc<AwsRole>, ctx: Arc<RoleContext>) -> Result<Acti
     match done {
         Ok(_) => {
             ctx.shared.metrics.reconcile("role", "ok");
-            let rises = revocation::rises_at(&role, now).map(until_then);
+            let rises = mark::rises_at(&role, now).map(until_then);
             let again = [rises, (!settled).then_some(PACE)].into_iter().flatten();
             Ok(again
                 .min()

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::effect::{Attachment, Effect};
 use super::ending::{self, Ending};
@@ -19,10 +19,8 @@ use super::secret::SecretView;
 use super::view::{HolderView, RoleView, View};
 use super::work::{KeysFact, SETTLE};
 use super::{Look, Step, revocation, status};
-use crate::api::{AwsRole, GoDuration, Holder};
+use crate::api::{AwsRole, Holder};
 
-/// Length of the period where a role names none.
-const ROTATION_PERIOD: SignedDuration = SignedDuration::from_hours(24);
 /// Keys that AWS allows a user (IAM quotas).
 const MAX_KEYS: usize = 2;
 
@@ -38,13 +36,6 @@ pub enum Adoptee {
     Managed,
     /// It is there, on this path.
     Found(String),
-}
-
-/// How long a key of this role lives, for static users.
-pub fn rotation_period(role: &AwsRole) -> Option<SignedDuration> {
-    let named = role.spec.static_user.as_ref()?.rotation_period.as_ref();
-    let named = named.map(GoDuration::get).and_then(Result::ok);
-    Some(named.unwrap_or(ROTATION_PERIOD))
 }
 
 /// Another role for the same user of the same account that was there before

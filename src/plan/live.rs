@@ -7,7 +7,7 @@ use super::ending::{self, Ending};
 use super::lease::{Term, truncate, whole_second_from};
 use super::secret::{SecretFacts, SecretView};
 use super::view::{RoleView, SecretHint, View};
-use super::{Look, Step, adopted, doubt, intent, issue, revocation, status, ttl};
+use super::{Look, Step, doubt, intent, issue, revocation, status, ttl};
 use crate::api::{ConditionType, Credential, Lease, OnExpiry, Phase, get_condition};
 
 /// Annotation by which a person asks for a new key now.
@@ -108,7 +108,7 @@ pub(super) fn is_resting(view: &View, now: Timestamp) -> bool {
     // In these phases the key is lost, or may be.
     let doubted = matches!(view.phase(), Some(Phase::Issuing | Phase::Revoking));
     let doubtful = work.doubt.is_open() || doubted;
-    let asked = renewal_asked(view, lease).is_some() || revocation::is_hinted(view, lease);
+    let asked = renewal_asked(view, lease).is_some() || view.is_revoked_by_hint();
     let guarded = credential.user_name.is_none() || intent::has_finalizer(&view.request);
     guarded
         && !deleting
@@ -151,7 +151,7 @@ fn rotation_at(view: &View, lease: &Lease) -> Option<Timestamp> {
 /// was read, else as the cache has it.
 fn period_end(view: &View, lease: &Lease) -> Option<Timestamp> {
     let period = match &view.role {
-        RoleView::Found(role) => adopted::rotation_period(role),
+        RoleView::Found(role) => ttl::rotation_period(role),
         _ => view.role_hint.rotation_period,
     };
     let at = lease.issued_at.0.checked_add(period?).ok();

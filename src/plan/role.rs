@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::lease::truncate;
 use super::view::AccountView;
-use super::{admission, adopted, revocation};
+use super::{admission, adopted, mark};
 use crate::api::{AwsRole, AwsRoleStatus, ConditionType, set_condition};
 
 /// The status of a role: whether requests of it can be served, and if not,
@@ -19,7 +19,7 @@ pub fn status(
     let (ready, reason, message) = judge(role, account, rival);
     let mut status = role.status.clone().unwrap_or_default();
     status.leases = i32::try_from(leases).ok();
-    status.revoked_before = revocation::mark(role, now);
+    status.revoked_before = mark::of(role, now);
     status.observed_generation = role.metadata.generation;
     set_condition(
         &mut status.conditions,

@@ -32,6 +32,16 @@ const TOKENS: Bounds = Bounds {
     default: SignedDuration::from_hours(1),
 };
 
+/// Length of the period where a role names none.
+const ROTATION_PERIOD: SignedDuration = SignedDuration::from_hours(24);
+
+/// How long a key of this role lives, for static users.
+pub fn rotation_period(role: &AwsRole) -> Option<SignedDuration> {
+    let named = role.spec.static_user.as_ref()?.rotation_period.as_ref();
+    let named = named.map(GoDuration::get).and_then(Result::ok);
+    Some(named.unwrap_or(ROTATION_PERIOD))
+}
+
 /// Default and maximum of a lease, after all bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ttls {

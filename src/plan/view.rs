@@ -11,7 +11,7 @@ use super::naming::ClusterId;
 use super::reasons::Verdict;
 use super::secret::SecretView;
 use super::work::{Held, Work};
-use super::{adopted, revocation};
+use super::{mark, ttl};
 use crate::api::{AwsCredentialRequest, AwsRole, Credential, Lease, OnExpiry, Phase, PreviousKey};
 
 /// What is known of one request at one moment. Fields that were not needed are
@@ -80,9 +80,9 @@ impl RoleHint {
     /// What is known of others, the account and a rival, is left out.
     pub fn of(role: Option<&AwsRole>) -> Self {
         Self {
-            revoke_before: role.and_then(revocation::before),
+            revoke_before: role.and_then(mark::before),
             leaving: role.is_none_or(|r| r.metadata.deletion_timestamp.is_some()),
-            rotation_period: role.and_then(adopted::rotation_period),
+            rotation_period: role.and_then(ttl::rotation_period),
             ..Self::default()
         }
     }
@@ -232,6 +232,25 @@ impl View {
             return None;
         }
         Some((status.lease.as_ref()?, status.credential.as_ref()?))
+    }
+
+    /// Whether the cache says that the lease is revoked: by its role, or because
+    /// that or the account goes.
+    pub fn is_revoked_by_hint(&self) -> bool {
+        let hint = &self.role_hint;
+        let issued = self.live().map(|(lease, _)| lease.issued_at.0);
+        issued.is_some_and(|issued| {
+            let revoked = hint.revoke_before.is_some_and(|t| issued < t);
+            hint.leaving || hint.account_leaving || revoked
+        })
+    }
+
+    /// Whether the role, as it was read, has a mark that the lease falls under.
+    pub fn is_marked(&self) -> bool {
+        match (&self.role, self.live()) {
+            (RoleView::Found(role), Some((lease, _))) => mark::covers(role, lease),
+            _ => false,
+        }
     }
 
     /// Whether a rotation is under way: the intent names the key that the

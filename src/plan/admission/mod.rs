@@ -9,7 +9,6 @@ pub use role::{check_boundary, check_role};
 
 use std::collections::BTreeMap;
 
-use super::adopted;
 use super::intent::{Intent, Permission, user_name_of};
 use super::naming::{self, ClusterId};
 use super::reasons::{Reason, Verdict};
@@ -173,7 +172,7 @@ fn judge(
 
 /// An old key of a static user has to be gone when the next one is due.
 fn check_period(request: &AwsCredentialRequest, role: &AwsRole) -> Result<(), Verdict> {
-    let Some(period) = adopted::rotation_period(role) else {
+    let Some(period) = ttl::rotation_period(role) else {
         return Ok(());
     };
     let overlap = ttl::overlap(request, period).map_err(|verdict| {

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::plan::admission::{self, Admission, Granted};
 use crate::plan::reasons::{Reason, Verdict};
 use crate::plan::view::{AccountView, RoleView, View};
-use crate::plan::{Look, adopted, revocation, secret};
+use crate::plan::{Look, adopted, mark, secret};
 
 /// What stops a request short of being served.
 pub(super) enum Halt {
@@ -32,7 +32,7 @@ pub(super) fn admitted(view: &View, now: Timestamp) -> Result<Granted, Halt> {
         RoleView::Found(role) => role,
     };
     // What is issued before that moment would be revoked at once.
-    let before = revocation::before(role);
+    let before = mark::before(role);
     if let Some(moment) = before.filter(|t| now < *t) {
         return Err(Halt::Until(moment));
     }

@@ -227,7 +227,7 @@ fn ended_at(view: &View, now: Timestamp) -> Option<Timestamp> {
         return Some(end);
     }
     let (lease, _) = live?;
-    if now >= lease.expires_at.0 || revocation::is_hinted(view, lease) {
+    if now >= lease.expires_at.0 || view.is_revoked_by_hint() {
         return Some(end);
     }
     let removal = view.previous().map(|p| p.remove_at.0);

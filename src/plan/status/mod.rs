@@ -13,7 +13,6 @@ use crate::plan::effect::{Attachment, Effect};
 use crate::plan::intent::{self, Intent, STATIC_USER};
 use crate::plan::lease::{Term, truncate};
 use crate::plan::reasons::{Reason, Verdict};
-use crate::plan::revocation;
 use crate::plan::session_spec::{SessionCall, SessionSpec};
 use crate::plan::view::{AccountView, View};
 use draft::{Draft, announce};
@@ -270,7 +269,7 @@ fn failed(view: &View, verdict: &Verdict, abandoned: bool, now: Timestamp) -> Ef
     let ending = view.request.metadata.deletion_timestamp.is_some()
         || view.work.abandon.is_some()
         || (view.live().is_some() && view.phase() == Some(Phase::Revoking))
-        || revocation::is_marked(view)
+        || view.is_marked()
         || view.live().is_some_and(over);
     // Without our finalizer nothing is held any more; unless somebody took it off
     // a live lease, which then puts it back. A session never has one, and works

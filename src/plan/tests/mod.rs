@@ -23,7 +23,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::revocation;
+use super::mark;
 use crate::api::{
     AllowedNamespaces, AwsCredentialRequest, AwsCredentialRequestSpec, AwsRole, AwsRoleSpec,
     AwsRoleStatus, IamUser, NameRef, RoleTtl,
@@ -79,7 +79,7 @@ pub(crate) fn revoking(before: Timestamp) -> AwsRole {
 pub(crate) fn marked(before: Timestamp) -> AwsRole {
     let mut role = revoking(before);
     role.status = Some(AwsRoleStatus {
-        revoked_before: revocation::mark(&role, before),
+        revoked_before: mark::of(&role, before),
         ..AwsRoleStatus::default()
     });
     role

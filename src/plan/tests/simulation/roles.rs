@@ -10,7 +10,7 @@ use super::cluster::Cluster;
 use crate::api::{AssumedRole, AwsCredentialRequest, AwsRole, Holder, Lease, StaticUser};
 use crate::plan::effect::{FaultClass, Outcome};
 use crate::plan::intent::has_finalizer;
-use crate::plan::revocation;
+use crate::plan::mark;
 use crate::plan::view::{HolderView, RoleView};
 
 /// The IAM user that was there before the operator, and stays.
@@ -94,8 +94,8 @@ impl Cluster {
     /// will be another.
     pub fn mark_role(&mut self, kind: Kind, now: Timestamp) -> Option<Timestamp> {
         let role = self.role(kind.role())?.clone();
-        let mark = revocation::mark(&role, now);
-        let rises = revocation::rises_at(&role, now);
+        let mark = mark::of(&role, now);
+        let rises = mark::rises_at(&role, now);
         let mut marked = AwsRole::clone(&role);
         let status = marked.status.get_or_insert_default();
         status.observed_generation = role.metadata.generation;
@@ -108,9 +108,8 @@ impl Cluster {
 
     /// Whether the role's mark says that it revokes this lease.
     pub fn is_marked(&self, name: &str, lease: &Lease) -> bool {
-        let status = self.role(name).and_then(|role| role.status.as_ref());
-        let mark = status.and_then(|s| s.revoked_before.as_ref());
-        mark.is_some_and(|mark| lease.issued_at < *mark)
+        self.role(name)
+            .is_some_and(|role| mark::covers(role, lease))
     }
 
     /// `kubectl delete`: its finalizer holds a role until its last lease is gone.
