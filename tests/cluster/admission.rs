@@ -45,14 +45,21 @@ impl Stage {
             backup,
             namespace,
         };
-        // Policies are in force a moment after they were made: all, when the
-        // last of them is.
+        // Policies are in force a moment after they were made, not all in the
+        // same one. The other two are met later.
+        let plain = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "probe"}});
+        let (admin, operator) = (&stage.admin, &stage.operator);
+        let probes = [
+            (admin, forged_secret("probe"), "only Keylease"),
+            (admin, forged_request("probe"), "only Keylease"),
+            (operator, plain, "only Secrets that"),
+        ];
         wait::until_ok("the policies", SOON, || async {
-            for forged in [forged_secret("probe"), forged_request("probe")] {
-                let tried = stage.dry_run(&stage.admin, &forged).await;
+            for (who, object, words) in &probes {
+                let tried = stage.dry_run(who, object).await;
                 let refused = tried.err().context("not refused yet")?;
                 let refusal = format!("{refused:#}");
-                anyhow::ensure!(refusal.contains("only Keylease"), "{refusal}");
+                anyhow::ensure!(refusal.contains(words), "{refusal}");
             }
             Ok(())
         })
