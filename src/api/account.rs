@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+use super::forms::{self, Form};
 use super::{GoDuration, NameRef};
 
 /// How the operator signs in to one AWS account, and the bounds for every IAM
@@ -53,7 +54,7 @@ pub struct AwsAccountSpec {
     /// `AWS_REGION`, else `us-east-1`. Example: `eu-central-1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z]{2}[a-z0-9-]*-[0-9]+$')").message("region must be an AWS region name such as us-east-1"))]
+    #[x_kube(validation = Form::Region.rule("region must be an AWS region name such as us-east-1"))]
     pub region: Option<String>,
 
     /// Where the operator's own AWS credentials come from: exactly one of
@@ -112,11 +113,12 @@ pub struct RootRotation {
 pub struct AssumeRole {
     /// The role's ARN. Example: `arn:aws:iam::123456789012:role/keylease`.
     #[schemars(length(min = 20, max = 2048))]
-    #[x_kube(validation = Rule::new("self.matches('^arn:aws[a-z-]*:iam::[0-9]{12}:role/[!-~]+$')").message("roleArn must be the ARN of an IAM role, as in arn:aws:iam::123456789012:role/name"))]
+    #[x_kube(validation = Form::RoleArn.rule("roleArn must be the ARN of an IAM role, as in arn:aws:iam::123456789012:role/name"))]
     pub role_arn: String,
     /// External id that the role's trust policy asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 1224))]
+    #[x_kube(validation = Form::ExternalId.rule("externalId has 2-1224 letters, digits and _+=,.@:/-"))]
     pub external_id: Option<String>,
     /// Name of the session, which shows in CloudTrail. Default: `keylease`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -185,7 +187,7 @@ pub struct AccountIamUsers {
     /// user. Example: `arn:aws:iam::123456789012:policy/keylease-boundary`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 20, max = 2048))]
-    #[x_kube(validation = Rule::new("self.matches('^arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/[!-~]+$')").message("permissionsBoundaryArn must be the ARN of a managed policy, as in arn:aws:iam::123456789012:policy/name"))]
+    #[x_kube(validation = Form::PolicyArn.rule("permissionsBoundaryArn must be the ARN of a managed policy, as in arn:aws:iam::123456789012:policy/name"))]
     pub permissions_boundary_arn: Option<String>,
 
     /// Whether a role may name another permissions boundary than this
@@ -194,12 +196,15 @@ pub struct AccountIamUsers {
     pub allow_role_boundary: Option<bool>,
 
     /// Tags put on every user in the call that creates it, besides our own
-    /// (`keylease.dev/…`). Keys of 1–128, values of 0–256 characters; letters,
-    /// digits, spaces and `_.:/=+-@`. At most 20, so that a role can add more.
+    /// (`keylease.dev/…`). Keys of 1–128, values of 0–256 characters; letters
+    /// and digits of any script, spaces and `_.:/=+-@`. Values may use
+    /// `{{namespace}}`, `{{request}}` and `{{role}}`. AWS does not tell keys
+    /// apart by case. At most 20, so that a role can add more.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 20))]
-    #[x_kube(validation = Rule::new("self.all(k, size(k) <= 128 && k.matches('^[A-Za-z0-9 _.:/=+@-]+$') && !k.lowerAscii().startsWith('aws:') && !k.startsWith('keylease.dev/'))").message("tag keys have 1-128 letters, digits, spaces and _.:/=+-@; aws: and keylease.dev/ are reserved"))]
-    #[x_kube(validation = Rule::new("self.all(k, size(self[k]) <= 256 && self[k].matches('^[A-Za-z0-9 _.:/=+@{}-]*$'))").message("tag values have at most 256 letters, digits, spaces and _.:/=+-@"))]
+    #[x_kube(validation = forms::tag_keys())]
+    #[x_kube(validation = forms::tag_values())]
+    #[x_kube(validation = forms::distinct("two tag keys differ by case alone, which AWS does not see"))]
     pub tags: BTreeMap<String, TagValue>,
 }
 

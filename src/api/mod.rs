@@ -8,6 +8,7 @@
 mod account;
 mod conditions;
 mod duration;
+pub mod forms;
 mod request;
 mod request_status;
 mod role;

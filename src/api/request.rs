@@ -7,6 +7,7 @@ use kube::{CustomResource, KubeSchema, ResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::forms::Form;
 use super::{AwsCredentialRequestStatus, GoDuration, NameRef};
 
 /// Asks for one AWS credential of a role. The answer is a Secret in the same
@@ -98,6 +99,7 @@ pub struct AwsCredentialRequestSpec {
     /// the role has several. It cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 20, max = 2048))]
+    #[x_kube(validation = Form::RoleArn.rule("roleArn must be the ARN of an IAM role, as in arn:aws:iam::123456789012:role/name"))]
     pub role_arn: Option<String>,
 
     /// Begin of the session's name, for roles of type `assumedRole` and

@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, T
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+use super::forms::{self, Form};
 use super::{GoDuration, NameRef, TagValue};
 
 /// Which AWS permissions a credential carries, which namespaces may ask for
@@ -120,24 +121,30 @@ pub struct AssumedRole {
     /// ARNs of the IAM roles that requests may choose from with `roleArn`; one
     /// alone needs no choice. 1 to 50.
     #[schemars(length(min = 1, max = 50), inner(length(min = 20, max = 2048)), extend("x-kubernetes-list-type" = "set"))]
-    #[x_kube(validation = Rule::new("self.all(a, a.matches('^arn:aws[a-z-]*:iam::[0-9]{12}:role/[!-~]+$'))").message("roleArns must be ARNs of IAM roles, as in arn:aws:iam::123456789012:role/name"))]
+    #[x_kube(validation = Form::RoleArn.rule_for_all("roleArns must be ARNs of IAM roles, as in arn:aws:iam::123456789012:role/name"))]
     pub role_arns: Vec<String>,
 
     /// External id that the roles' trust policies ask for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 1224))]
+    #[x_kube(validation = Form::ExternalId.rule("externalId has 2-1224 letters, digits and _+=,.@:/-"))]
     pub external_id: Option<String>,
 
-    /// Session tags. Values may use `{{namespace}}`, `{{request}}` and
-    /// `{{role}}`. At most 20.
+    /// Session tags. Keys of 1–128, values of 0–256 characters; letters and
+    /// digits of any script, spaces and `_.:/=+-@`. Values may use
+    /// `{{namespace}}`, `{{request}}` and `{{role}}`. AWS does not tell keys
+    /// apart by case. At most 20.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 20))]
-    #[x_kube(validation = Rule::new("self.all(k, size(k) <= 128 && k.matches('^[A-Za-z0-9 _.:/=+@-]+$') && !k.lowerAscii().startsWith('aws:'))").message("tag keys have 1-128 letters, digits, spaces and _.:/=+-@; aws: is reserved"))]
+    #[x_kube(validation = forms::tag_keys())]
+    #[x_kube(validation = forms::tag_values())]
+    #[x_kube(validation = forms::distinct("two tag keys differ by case alone, which AWS does not see"))]
     pub session_tags: BTreeMap<String, TagValue>,
 
     /// ARNs of managed policies that narrow the session. At most 10.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10), inner(length(min = 20, max = 2048)), extend("x-kubernetes-list-type" = "set"))]
+    #[x_kube(validation = Form::PolicyArn.rule_for_all("policyArns must be ARNs of managed policies, as in arn:aws:iam::aws:policy/ReadOnlyAccess"))]
     pub policy_arns: Vec<String>,
 
     /// An IAM policy document in JSON that narrows the session. At most 2,048
@@ -150,7 +157,8 @@ pub struct AssumedRole {
     /// session too. They are read anew for each issue. At most 10.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10), inner(length(min = 1, max = 128)), extend("x-kubernetes-list-type" = "set"))]
-    #[x_kube(validation = Rule::new("self.all(g, g.matches('^[A-Za-z0-9_+=,.@-]+$'))").message("group names have 1-128 letters, digits and _+=,.@-"))]
+    #[x_kube(validation = Form::Name.rule_for_all("group names have 1-128 letters, digits and _+=,.@-"))]
+    #[x_kube(validation = forms::distinct("two group names differ by case alone, which AWS does not see"))]
     pub groups: Vec<String>,
 }
 
@@ -162,6 +170,7 @@ pub struct FederationToken {
     /// ARNs of managed policies that narrow the operator's rights. At most 10.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10), inner(length(min = 20, max = 2048)), extend("x-kubernetes-list-type" = "set"))]
+    #[x_kube(validation = Form::PolicyArn.rule_for_all("policyArns must be ARNs of managed policies, as in arn:aws:iam::aws:policy/ReadOnlyAccess"))]
     pub policy_arns: Vec<String>,
 
     /// An IAM policy document in JSON that narrows the operator's rights. At
@@ -174,7 +183,8 @@ pub struct FederationToken {
     /// operator's rights too. They are read anew for each issue. At most 10.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10), inner(length(min = 1, max = 128)), extend("x-kubernetes-list-type" = "set"))]
-    #[x_kube(validation = Rule::new("self.all(g, g.matches('^[A-Za-z0-9_+=,.@-]+$'))").message("group names have 1-128 letters, digits and _+=,.@-"))]
+    #[x_kube(validation = Form::Name.rule_for_all("group names have 1-128 letters, digits and _+=,.@-"))]
+    #[x_kube(validation = forms::distinct("two group names differ by case alone, which AWS does not see"))]
     pub groups: Vec<String>,
 }
 
@@ -194,7 +204,7 @@ pub struct SessionToken {}
 pub struct StaticUser {
     /// Name of the IAM user, without its path. 1 to 64 characters.
     #[schemars(length(min = 1, max = 64))]
-    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_+=,.@-]+$')").message("userName has 1-64 letters, digits and _+=,.@-; it is the name alone, no path and no ARN"))]
+    #[x_kube(validation = Form::Name.rule("userName has 1-64 letters, digits and _+=,.@-; it is the name alone, no path and no ARN"))]
     pub user_name: String,
 
     /// How long a key lives before the next one takes its place, with the
@@ -215,7 +225,7 @@ pub struct IamUser {
     /// (AWS's quota for a user). Example: `arn:aws:iam::aws:policy/ReadOnlyAccess`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10), inner(length(min = 20, max = 2048)), extend("x-kubernetes-list-type" = "set"))]
-    #[x_kube(validation = Rule::new("self.all(a, a.matches('^arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/[!-~]+$'))").message("policyArns must be ARNs of managed policies, as in arn:aws:iam::aws:policy/ReadOnlyAccess"))]
+    #[x_kube(validation = Form::PolicyArn.rule_for_all("policyArns must be ARNs of managed policies, as in arn:aws:iam::aws:policy/ReadOnlyAccess"))]
     pub policy_arns: Vec<String>,
 
     /// An IAM policy document in JSON that is put on the user as an inline
@@ -230,7 +240,8 @@ pub struct IamUser {
     /// Names of IAM groups that the user joins. At most 10 (AWS's quota).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10), inner(length(min = 1, max = 128)), extend("x-kubernetes-list-type" = "set"))]
-    #[x_kube(validation = Rule::new("self.all(g, g.matches('^[A-Za-z0-9_+=,.@-]+$'))").message("group names have 1-128 letters, digits and _+=,.@-"))]
+    #[x_kube(validation = Form::Name.rule_for_all("group names have 1-128 letters, digits and _+=,.@-"))]
+    #[x_kube(validation = forms::distinct("two group names differ by case alone, which AWS does not see"))]
     pub groups: Vec<String>,
 
     /// Path below the account's own (`/keylease/<clusterId>/`), for example
@@ -245,16 +256,19 @@ pub struct IamUser {
     /// `iamUsers.allowRoleBoundary`. Default: the account's boundary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 20, max = 2048))]
-    #[x_kube(validation = Rule::new("self.matches('^arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/[!-~]+$')").message("permissionsBoundaryArn must be the ARN of a managed policy, as in arn:aws:iam::123456789012:policy/name"))]
+    #[x_kube(validation = Form::PolicyArn.rule("permissionsBoundaryArn must be the ARN of a managed policy, as in arn:aws:iam::123456789012:policy/name"))]
     pub permissions_boundary_arn: Option<String>,
 
     /// Tags put on the user in the call that creates it. They win over the
-    /// account's tags of the same key. Values may use `{{namespace}}`,
-    /// `{{request}}` and `{{role}}`. At most 20.
+    /// account's tags of the same key, whatever its case. Keys of 1–128, values
+    /// of 0–256 characters; letters and digits of any script, spaces and
+    /// `_.:/=+-@`. Values may use `{{namespace}}`, `{{request}}` and
+    /// `{{role}}`. At most 20.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 20))]
-    #[x_kube(validation = Rule::new("self.all(k, size(k) <= 128 && k.matches('^[A-Za-z0-9 _.:/=+@-]+$') && !k.lowerAscii().startsWith('aws:') && !k.startsWith('keylease.dev/'))").message("tag keys have 1-128 letters, digits, spaces and _.:/=+-@; aws: and keylease.dev/ are reserved"))]
-    #[x_kube(validation = Rule::new("self.all(k, size(self[k]) <= 256 && self[k].matches('^[A-Za-z0-9 _.:/=+@{}-]*$'))").message("tag values have at most 256 letters, digits, spaces and _.:/=+-@"))]
+    #[x_kube(validation = forms::tag_keys())]
+    #[x_kube(validation = forms::tag_values())]
+    #[x_kube(validation = forms::distinct("two tag keys differ by case alone, which AWS does not see"))]
     pub tags: BTreeMap<String, TagValue>,
 }
 

@@ -5,6 +5,7 @@ use aws_config::identity::IdentityCache;
 use super::Session;
 use super::error::incomplete;
 use super::sign_in::static_provider;
+use crate::api::forms::folded;
 use crate::key_material::KeyMaterial;
 use crate::plan::effect::{Fault, FaultClass};
 
@@ -63,7 +64,8 @@ impl Session {
         let call = self.prover.get_caller_identity().customize();
         let call = call.config_override(as_the_key).send();
         match self.calls.sts("GetCallerIdentity", call).await {
-            Ok(identity) => Ok(identity.arn.as_deref() == Some(user_arn)),
+            // A static user may be named in other letters than IAM keeps.
+            Ok(identity) => Ok(identity.arn.is_some_and(|arn| folded(&arn) == folded(user_arn))),
             Err(fault) => match fault.class {
                 FaultClass::BadCredentials | FaultClass::AccessDenied => Ok(false),
                 _ => Err(fault),

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::admission::AccountFacts;
 use super::effect::{Fault, FaultClass};
 use super::lease::truncate;
+use crate::api::forms::Form;
 use crate::api::{AwsAccount, AwsAccountStatus, ConditionType, set_condition};
 
 /// Path under which users are made where the account names none.
@@ -136,7 +137,12 @@ pub fn facts(account: &AwsAccount, account_id: &str, arn: &str, region: &str) ->
         name: account.metadata.name.clone().unwrap_or_default(),
         account_id: account_id.to_owned(),
         arn: arn.to_owned(),
-        partition: arn.split(':').nth(1).unwrap_or("aws").to_owned(),
+        partition: arn
+            .split(':')
+            .nth(1)
+            .filter(|p| Form::Partition.fits(p))
+            .unwrap_or("aws")
+            .to_owned(),
         region: region.to_owned(),
         path: users.path.unwrap_or_else(|| DEFAULT_PATH.to_owned()),
         boundary: users.permissions_boundary_arn,

@@ -19,6 +19,7 @@ use super::secret::SecretView;
 use super::view::{HolderView, RoleView, View};
 use super::work::{KeysFact, SETTLE};
 use super::{Look, Step, revocation, status};
+use crate::api::forms::folded;
 use crate::api::{AwsRole, Holder};
 
 /// Keys that AWS allows a user (IAM quotas).
@@ -45,7 +46,7 @@ pub fn rival<'a>(role: &AwsRole, all: impl IntoIterator<Item = &'a AwsRole>) -> 
     let user = |r: &AwsRole| {
         let user = r.spec.static_user.as_ref()?;
         // IAM's names differ by more than case.
-        let name = user.user_name.to_lowercase();
+        let name = folded(&user.user_name);
         Some((r.spec.account_ref.name.clone(), name))
     };
     let age = |r: &AwsRole| {

@@ -7,14 +7,13 @@ use super::adopted::Adoptee;
 use super::effect::Owner;
 use super::intent::{Intent, identity_tags};
 use super::naming::{self, ClusterId};
+use crate::api::forms::{MAX_TAG_VALUE, folded};
 use crate::api::{AwsCredentialRequest, AwsRole};
 
-/// Longest tag value in IAM.
-const MAX_TAG_VALUE: usize = 256;
-
 /// All tags of a new user: the account's, then the role's, then ours. Later
-/// ones win, so nobody overwrites ours. In the role's and the account's values
-/// `{{namespace}}`, `{{request}}` and `{{role}}` are filled in.
+/// ones win, so nobody overwrites ours; case makes no other key, as in IAM. In
+/// the role's and the account's values `{{namespace}}`, `{{request}}` and
+/// `{{role}}` are filled in.
 pub fn user_tags(
     request: &AwsCredentialRequest,
     role: &AwsRole,
@@ -23,15 +22,12 @@ pub fn user_tags(
 ) -> BTreeMap<String, String> {
     let user = role.spec.iam_user.clone().unwrap_or_default();
     let of_role = user.tags.into_iter().map(|(k, v)| (k, v.0));
-    let mut tags: BTreeMap<_, _> = account
-        .tags
-        .clone()
-        .into_iter()
-        .chain(of_role)
-        .map(|(key, value)| (key, fill(&value, request)))
-        .collect();
-    tags.extend(identity_tags(request, cluster));
-    tags
+    let of_account = account.tags.clone().into_iter();
+    let others = of_account.chain(of_role);
+    let others = others.map(|(key, value)| (key, fill(&value, request)));
+    let all = others.chain(identity_tags(request, cluster));
+    let by_key: BTreeMap<_, _> = all.map(|tag| (folded(&tag.0), tag)).collect();
+    by_key.into_values().collect()
 }
 
 /// A tag value with `{{namespace}}`, `{{request}}` and `{{role}}` filled in.
@@ -57,12 +53,21 @@ pub struct UserFacts {
     pub tags: BTreeMap<String, String>,
 }
 
+impl UserFacts {
+    /// The value of a tag. Whoever sets it anew in other letters has set the
+    /// same: IAM keeps the case of a key, and does not compare it.
+    pub fn tag(&self, key: &str) -> Option<&String> {
+        let mut tags = self.tags.iter();
+        tags.find(|(k, _)| folded(k) == folded(key)).map(|(_, v)| v)
+    }
+}
+
 /// Judges a user that is to be adopted: one that carries our tags was made for
 /// a lease, of this cluster or another.
 pub fn adoptee(found: Option<UserFacts>) -> Adoptee {
     match found {
         None => Adoptee::Missing,
-        Some(user) if user.tags.contains_key(naming::TAG_UID) => Adoptee::Managed,
+        Some(user) if user.tag(naming::TAG_UID).is_some() => Adoptee::Managed,
         Some(user) => Adoptee::Found(user.path),
     }
 }
@@ -77,7 +82,7 @@ pub fn judge(
     cluster: &ClusterId,
 ) -> Owner {
     for (key, value) in identity_tags(request, cluster) {
-        if user.tags.get(&key) != Some(&value) {
+        if user.tag(&key) != Some(&value) {
             return Owner::Foreign(format!("its tag {key} is not {value}"));
         }
     }
@@ -88,4 +93,59 @@ pub fn judge(
         return Owner::Altered("its permissions boundary is another".to_owned());
     }
     Owner::Ours
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{AwsAccount, AwsAccountSpec, TagValue};
+    use crate::plan::account;
+    use crate::plan::tests::{request, role};
+
+    fn tags(account: &[(&str, &str)], own: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let text = |(k, v): &(&str, &str)| ((*k).to_owned(), (*v).to_owned());
+        let arn = "arn:aws:iam::123456789012:user/operator";
+        let object = AwsAccount::new("a", AwsAccountSpec::default());
+        let mut account_facts = account::facts(&object, "123456789012", arn, "us-east-1");
+        account_facts.tags = account.iter().map(text).collect();
+        let mut role = role();
+        let user = role.spec.iam_user.get_or_insert_default();
+        user.tags = own.iter().map(text).map(|(k, v)| (k, TagValue(v))).collect();
+        user_tags(&request(), &role, &account_facts, &ClusterId("c".into()))
+    }
+
+    /// To IAM keys that differ by case are one, and `CreateUser` with both is
+    /// refused.
+    #[test]
+    fn a_key_is_the_same_in_any_case() {
+        let tags = tags(
+            &[("team", "platform"), ("KEYLEASE.DEV/uid", "forged")],
+            &[("Team", "{{namespace}}")],
+        );
+        assert_eq!(tags.get("Team").map(String::as_str), Some("team"));
+        assert!(!tags.contains_key("team"));
+        assert!(!tags.contains_key("KEYLEASE.DEV/uid"));
+        let request = request();
+        assert_eq!(tags[naming::TAG_UID], request.uid_str());
+    }
+
+    #[test]
+    fn a_tag_that_was_set_anew_in_other_letters_is_still_ours() {
+        let (request, cluster) = (request(), ClusterId("c".into()));
+        let tags = identity_tags(&request, &cluster).into_iter();
+        let user = UserFacts {
+            tags: tags.map(|(k, v)| (k.to_uppercase(), v)).collect(),
+            ..UserFacts::default()
+        };
+        assert_eq!(adoptee(Some(user.clone())), Adoptee::Managed);
+        assert_eq!(user.tag(naming::TAG_UID).map(String::as_str), Some(request.uid_str()));
+    }
+
+    #[test]
+    fn a_filled_value_is_cut_between_characters() {
+        let long = format!("{}{{{{request}}}}", "ü".repeat(255));
+        let filled = fill(&long, &request());
+        assert_eq!(filled.chars().count(), MAX_TAG_VALUE);
+        assert!(filled.starts_with("üü"));
+    }
 }

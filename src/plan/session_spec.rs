@@ -8,6 +8,7 @@ use super::ownership::fill;
 use super::policy;
 use super::reasons::{Reason, Verdict};
 use super::ttl::Ttls;
+use crate::api::forms::Form;
 use crate::api::{AwsCredentialRequest, AwsRole};
 
 /// Longest name of a federated user (STS API reference, GetFederationToken).
@@ -185,6 +186,10 @@ fn chosen_role(request: &AwsCredentialRequest, arns: &[String]) -> Result<String
     let invalid = |message: String| Err(Verdict::new(Reason::InvalidRequest, message));
     match (&request.spec.role_arn, arns) {
         (Some(wanted), _) if arns.contains(wanted) => Ok(wanted.clone()),
+        (Some(wanted), _) if !Form::RoleArn.fits(wanted) => invalid(format!(
+            "spec.roleArn is no ARN of an IAM role; choose one of {}",
+            arns.join(", ")
+        )),
         (Some(wanted), _) => invalid(format!(
             "spec.roleArn {wanted} is none of the role's; choose one of {}",
             arns.join(", ")
@@ -268,6 +273,9 @@ mod tests {
         assert_eq!(chosen_role(&request, &arns[..1]).unwrap(), "a");
         request.spec.role_arn = Some("b".into());
         assert_eq!(chosen_role(&request, &arns).unwrap(), "b");
+        request.spec.role_arn = Some("arn:aws:iam::123456789012:role/c\nevil".into());
+        let told = chosen_role(&request, &arns).unwrap_err();
+        assert!(!told.message.contains("evil"), "{}", told.message);
         request.spec.role_arn = Some("c".into());
         assert!(
             chosen_role(&request, &arns)

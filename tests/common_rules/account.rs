@@ -33,6 +33,7 @@ fn sign_in() -> Vec<Case> {
             no_region,
         ),
         rule(kind, region("cn-north-1"), region("us-east-1\n"), no_region),
+        rule(kind, region("eusc-de-east-1"), region("us-1"), no_region),
         schema(
             kind,
             region("us-east-1"),
@@ -149,6 +150,12 @@ fn chains() -> Vec<Case> {
             is_role,
         ),
         rule(kind, named("key=lease"), named("key lease"), name),
+        rule(
+            kind,
+            json!({"assumeRoles": [{"roleArn": arn, "externalId": "a:b"}]}),
+            json!({"assumeRoles": [{"roleArn": arn, "externalId": "a\nb"}]}),
+            "externalId has 2-1224",
+        ),
         schema(kind, named("ab"), named("a"), "at least 2 chars long"),
         schema(kind, chain(5), chain(6), "Too many"),
     ]

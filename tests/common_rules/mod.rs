@@ -5,6 +5,7 @@
 //! is accepted and `bad` is refused with `says` in the message.
 
 mod account;
+pub mod forms;
 mod request;
 mod role;
 
@@ -25,6 +26,9 @@ pub enum By {
     Rule,
     /// A limit of the plain schema, which only the API server knows.
     Schema,
+    /// A CEL rule that only the API server evaluates rightly: the evaluation in
+    /// this process counts a text in bytes.
+    Characters,
 }
 
 /// A spec that is accepted and one that is refused, as changes of the plainest
@@ -52,6 +56,7 @@ pub fn cases() -> Vec<Case> {
     let mut all = account::cases();
     all.extend(role::cases());
     all.extend(request::cases());
+    all.extend(forms::cases());
     all
 }
 
@@ -144,12 +149,37 @@ fn marks_of_users(kind: Kind, field: &str) -> Vec<Case> {
     let user = |value: Value| json!({ field: value });
     let tag = |key: &str, value: &str| user(json!({"tags": {key: value}}));
     let boundary = |arn: &str| user(json!({"permissionsBoundaryArn": arn}));
-    let keys = "aws: and keylease.dev/ are reserved";
+    let keys = "aws: and keylease.dev/ are reserved, in any case";
     let values = "tag values have at most 256";
     let arn = "permissionsBoundaryArn must be the ARN of a managed policy";
     let fine = || tag("cost center", "{{namespace}}/{{request}} = {{role}}");
     let policy = || boundary("arn:aws-cn:iam::123456789012:policy/team/bound");
+    let twins = "differ by case alone";
     vec![
+        rule(
+            kind,
+            user(json!({"tags": {"team": "a", "teams": "b"}})),
+            user(json!({"tags": {"team": "a", "Team": "b"}})),
+            twins,
+        ),
+        rule(kind, fine(), tag("KeyLease.dev/uid", "a"), keys),
+        rule(
+            kind,
+            tag("チーム", "Zürich"),
+            tag("te#m", "a"),
+            keys,
+        ),
+        Case {
+            by: By::Characters,
+            ..rule(
+                kind,
+                tag(&"開".repeat(128), &"ü".repeat(256)),
+                tag(&"開".repeat(129), ""),
+                keys,
+            )
+        },
+        rule(kind, fine(), tag("team", "{{requst}}"), values),
+        rule(kind, fine(), tag("team", "Aws:x"), values),
         rule(kind, fine(), tag("aws:team", "a"), keys),
         rule(kind, fine(), tag("AWS:team", "a"), keys),
         rule(kind, fine(), tag("keylease.dev/uid", "a"), keys),

@@ -201,6 +201,12 @@ fn groups_and_paths() -> Vec<Case> {
         ),
         rule(KIND, groups(&["a", "b"]), groups(&["a", "team/b"]), says),
         rule(KIND, groups(&[]), groups(&["${a}"]), says),
+        rule(
+            KIND,
+            groups(&["dev", "devs"]),
+            groups(&["dev", "Dev"]),
+            "two group names differ by case alone",
+        ),
         schema(
             KIND,
             groups(&["a"]),
@@ -301,7 +307,43 @@ fn types() -> Vec<Case> {
             KIND,
             tag("team", "{{role}}"),
             tag("aws:team", "a"),
-            "aws: is reserved",
+            "aws: and keylease.dev/ are reserved",
+        ),
+        rule(
+            KIND,
+            tag("team", "{{role}}"),
+            tag("Keylease.dev/uid", "a"),
+            "aws: and keylease.dev/ are reserved",
+        ),
+        rule(
+            KIND,
+            tag("team", "Zürich"),
+            tag("team", "a\nb"),
+            "tag values have at most 256",
+        ),
+        rule(
+            KIND,
+            assumed(json!({"sessionTags": {"team": "a", "teams": "b"}})),
+            assumed(json!({"sessionTags": {"team": "a", "TEAM": "b"}})),
+            "two tag keys differ by case alone",
+        ),
+        rule(
+            KIND,
+            assumed(json!({"externalId": "a:b/c=d"})),
+            assumed(json!({"externalId": "a b"})),
+            "externalId has 2-1224",
+        ),
+        rule(
+            KIND,
+            assumed(json!({"policyArns": ["arn:aws-eusc:iam::aws:policy/ReadOnlyAccess"]})),
+            assumed(json!({"policyArns": ["arn:awsx:iam::aws:policy/ReadOnlyAccess"]})),
+            "policyArns must be ARNs of managed policies",
+        ),
+        rule(
+            KIND,
+            federated(json!({"policyArns": ["arn:aws-iso-b:iam::aws:policy/ReadOnlyAccess"]})),
+            federated(json!({"policyArns": ["arn:aws:iam::aws:policy/\n12345678"]})),
+            "policyArns must be ARNs of managed policies",
         ),
         schema(
             KIND,

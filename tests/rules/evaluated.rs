@@ -30,7 +30,7 @@ fn judge(kind: Kind, object: Value, old: Option<Value>) -> Result<(), String> {
 #[test]
 fn objects_are_judged_by_their_rules() {
     let mut surprises = Vec::new();
-    for case in cases() {
+    for case in cases().into_iter().filter(|c| c.by != By::Characters) {
         let object = |change| case.kind.object("a", change);
         if let Err(error) = judge(case.kind, object(&case.good), None) {
             surprises.push(format!("refused {}: {error}", case.good));

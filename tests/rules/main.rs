@@ -7,4 +7,5 @@
 mod common_rules;
 mod crds;
 mod evaluated;
+mod forms;
 mod reliability;

@@ -1,6 +1,7 @@
 //! Whether a request may be served, and what for: deny by default, one clear
 //! sentence for each refusal.
 
+mod forms;
 mod namespaces;
 mod role;
 
@@ -27,7 +28,7 @@ pub struct AccountFacts {
     pub account_id: String,
     /// Who the operator is there.
     pub arn: String,
-    /// The partition in ARNs: `aws`, `aws-cn`, `aws-us-gov`.
+    /// The partition in ARNs: `aws`, `aws-cn`, `aws-eusc`.
     pub partition: String,
     /// The region for issued Secrets.
     pub region: String,

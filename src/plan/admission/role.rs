@@ -1,6 +1,6 @@
 //! Whether a role can be served at all in its account.
 
-use super::AccountFacts;
+use super::{AccountFacts, forms};
 use crate::api::AwsRole;
 use crate::plan::reasons::{Reason, Verdict};
 use crate::plan::{policy, ttl};
@@ -14,6 +14,9 @@ pub fn check_role(role: &AwsRole, account: &AccountFacts) -> Result<(), Verdict>
     let name = role.metadata.name.as_deref().unwrap_or_default();
     let invalid = |message: String| Err(Verdict::new(Reason::RoleInvalid, message));
     ttl::of_role(role)?;
+    if let Err(error) = forms::check(role) {
+        return invalid(format!("role {name}: {error}"));
+    }
     check_boundary(role, account)?;
     let spec = &role.spec;
     if let Some(document) = spec

@@ -37,7 +37,7 @@ pub fn stand_in(
     cluster: &ClusterId,
 ) -> Result<AwsCredentialRequest, String> {
     let tag = |key: &str| {
-        let value = user.tags.get(key).filter(|value| !value.is_empty());
+        let value = user.tag(key).filter(|value| !value.is_empty());
         value.ok_or_else(|| format!("it has no tag {key}"))
     };
     if tag(naming::TAG_CLUSTER)? != &cluster.0 {
