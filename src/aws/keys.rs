@@ -65,7 +65,9 @@ impl Session {
         let call = call.config_override(as_the_key).send();
         match self.calls.sts("GetCallerIdentity", call).await {
             // A static user may be named in other letters than IAM keeps.
-            Ok(identity) => Ok(identity.arn.is_some_and(|arn| folded(&arn) == folded(user_arn))),
+            Ok(identity) => Ok(identity
+                .arn
+                .is_some_and(|arn| folded(&arn) == folded(user_arn))),
             Err(fault) => match fault.class {
                 FaultClass::BadCredentials | FaultClass::AccessDenied => Ok(false),
                 _ => Err(fault),

@@ -110,7 +110,11 @@ mod tests {
         account_facts.tags = account.iter().map(text).collect();
         let mut role = role();
         let user = role.spec.iam_user.get_or_insert_default();
-        user.tags = own.iter().map(text).map(|(k, v)| (k, TagValue(v))).collect();
+        user.tags = own
+            .iter()
+            .map(text)
+            .map(|(k, v)| (k, TagValue(v)))
+            .collect();
         user_tags(&request(), &role, &account_facts, &ClusterId("c".into()))
     }
 
@@ -138,7 +142,10 @@ mod tests {
             ..UserFacts::default()
         };
         assert_eq!(adoptee(Some(user.clone())), Adoptee::Managed);
-        assert_eq!(user.tag(naming::TAG_UID).map(String::as_str), Some(request.uid_str()));
+        assert_eq!(
+            user.tag(naming::TAG_UID).map(String::as_str),
+            Some(request.uid_str())
+        );
     }
 
     #[test]

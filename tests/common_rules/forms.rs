@@ -21,10 +21,22 @@ pub fn cases() -> Vec<Case> {
         }
     };
     let no_policy = "policyArns must be ARNs of managed policies";
-    add(Kind::Account, &REGIONS, &NO_REGIONS, &region, "region must be an AWS region name");
+    add(
+        Kind::Account,
+        &REGIONS,
+        &NO_REGIONS,
+        &region,
+        "region must be an AWS region name",
+    );
     add(Kind::Role, &PARTITIONS, &NO_PARTITIONS, &policy, no_policy);
     add(Kind::Role, &TAG_KEYS, &NO_TAGS, &key, "tag keys have 1-128");
-    add(Kind::Role, &TAG_KEYS, &NO_TAGS, &value, "tag values have at most 256");
+    add(
+        Kind::Role,
+        &TAG_KEYS,
+        &NO_TAGS,
+        &value,
+        "tag values have at most 256",
+    );
     all
 }
 

@@ -163,12 +163,7 @@ fn marks_of_users(kind: Kind, field: &str) -> Vec<Case> {
             twins,
         ),
         rule(kind, fine(), tag("KeyLease.dev/uid", "a"), keys),
-        rule(
-            kind,
-            tag("チーム", "Zürich"),
-            tag("te#m", "a"),
-            keys,
-        ),
+        rule(kind, tag("チーム", "Zürich"), tag("te#m", "a"), keys),
         Case {
             by: By::Characters,
             ..rule(

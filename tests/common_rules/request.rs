@@ -81,7 +81,13 @@ fn lease() -> Vec<Case> {
         schema(KIND, ttl("1h"), ttl(&"1h".repeat(17)), "Too long"),
     ];
     let arn = |name: &str| json!({"roleArn": format!("arn:aws-cn:iam::123456789012:role/{name}")});
-    for bad in ["", "a\n2026-01-01 INFO keylease::audit: forged", "a b", "\u{1b}[2J", "ü"] {
+    for bad in [
+        "",
+        "a\n2026-01-01 INFO keylease::audit: forged",
+        "a b",
+        "\u{1b}[2J",
+        "ü",
+    ] {
         let says = "roleArn must be the ARN of an IAM role";
         all.push(rule(KIND, arn("team/a"), arn(bad), says));
     }

@@ -39,7 +39,11 @@ fn regions() {
     for (name, fine) in judged(&REGIONS, &NO_REGIONS) {
         assert_eq!(Form::Region.fits(name), fine, "{name:?}");
         assert_eq!(of_chart.is_match(name), fine, "chart: {name:?}");
-        assert_eq!(account_takes(&json!({"region": name})), fine, "definition: {name:?}");
+        assert_eq!(
+            account_takes(&json!({"region": name})),
+            fine,
+            "definition: {name:?}"
+        );
     }
 }
 

@@ -40,7 +40,9 @@ pub(super) fn check(role: &AwsRole) -> Result<(), String> {
     }
     all_fit(Form::PolicyArn, "is no ARN of a managed policy", &policies)?;
     all_fit(Form::Name, "is no name of an IAM group", &groups)?;
-    groups.iter().try_for_each(|(field, names)| distinct(field, *names))
+    groups
+        .iter()
+        .try_for_each(|(field, names)| distinct(field, *names))
 }
 
 fn all_fit(form: Form, is_none: &str, lists: &[(&str, &[String])]) -> Result<(), String> {
@@ -61,10 +63,7 @@ fn distinct<'a>(field: &str, names: impl IntoIterator<Item = &'a String>) -> Res
     }
 }
 
-fn tags(
-    field: &str,
-    tags: &std::collections::BTreeMap<String, TagValue>,
-) -> Result<(), String> {
+fn tags(field: &str, tags: &std::collections::BTreeMap<String, TagValue>) -> Result<(), String> {
     for (key, value) in tags {
         check_tag_key(key).map_err(|e| format!("{field}: the key {key:?} {e}"))?;
         check_tag_value(&value.0).map_err(|e| format!("{field}: the value of {key:?} {e}"))?;
@@ -80,7 +79,9 @@ mod tests {
 
     fn judged(spec: Value) -> Result<(), String> {
         let mut role = json!({"accountRef": {"name": "a"}});
-        role.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        role.as_object_mut()
+            .unwrap()
+            .extend(spec.as_object().unwrap().clone());
         check(&AwsRole::new("r", serde_json::from_value(role).unwrap()))
     }
 
@@ -92,19 +93,40 @@ mod tests {
             "policyArns": ["arn:aws-eusc:iam::aws:policy/ReadOnlyAccess"]}});
         assert_eq!(judged(fine), Ok(()));
         for (spec, says) in [
-            (json!({"iamUser": {"tags": {"team": "a", "Team": "b"}}}), "iamUser.tags: \"team\""),
+            (
+                json!({"iamUser": {"tags": {"team": "a", "Team": "b"}}}),
+                "iamUser.tags: \"team\"",
+            ),
             (json!({"iamUser": {"tags": {"Aws:x": "a"}}}), "reserved"),
-            (json!({"iamUser": {"tags": {"x": "a\nb"}}}), "the value of \"x\""),
-            (json!({"iamUser": {"groups": ["dev", "Dev"]}}), "iamUser.groups"),
-            (json!({"iamUser": {"policyArns": ["arn:awsx:iam::aws:policy/A"]}}), "policyArns"),
-            (json!({"assumedRole": {"roleArns": ["role"]}}), "assumedRole.roleArns"),
+            (
+                json!({"iamUser": {"tags": {"x": "a\nb"}}}),
+                "the value of \"x\"",
+            ),
+            (
+                json!({"iamUser": {"groups": ["dev", "Dev"]}}),
+                "iamUser.groups",
+            ),
+            (
+                json!({"iamUser": {"policyArns": ["arn:awsx:iam::aws:policy/A"]}}),
+                "policyArns",
+            ),
+            (
+                json!({"assumedRole": {"roleArns": ["role"]}}),
+                "assumedRole.roleArns",
+            ),
             (
                 json!({"assumedRole": {"roleArns": ["arn:aws:iam::123456789012:role/a"],
                     "sessionTags": {"keylease.dev/uid": "a"}}}),
                 "assumedRole.sessionTags",
             ),
-            (json!({"federationToken": {"groups": ["a/b"]}}), "federationToken.groups"),
-            (json!({"staticUser": {"userName": "a b"}}), "staticUser.userName"),
+            (
+                json!({"federationToken": {"groups": ["a/b"]}}),
+                "federationToken.groups",
+            ),
+            (
+                json!({"staticUser": {"userName": "a b"}}),
+                "staticUser.userName",
+            ),
         ] {
             let error = judged(spec).unwrap_err();
             assert!(error.contains(says), "{error}");
