@@ -195,7 +195,11 @@ fn unclaimed(view: &View, secret: &SecretFacts, now: Timestamp) -> Step {
 /// Ours is the claim, and there is a new key.
 fn in_hand(view: &View, marker: &Marker, held: &Held, now: Timestamp) -> Step {
     if view.work.abort || !view.is_due(now) {
-        return delete(&held.id);
+        // A claim comes first: after it the new key cannot get into the Secret.
+        return match view.work.store_in_doubt {
+            true => Step::Do(Effect::Claim(marker.taken_over(now))),
+            false => delete(&held.id),
+        };
     }
     if held.proofs >= PROOFS {
         return Step::Do(Effect::Store(marker.with_new(&held.id)));

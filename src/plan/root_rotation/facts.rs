@@ -73,6 +73,8 @@ pub struct Work {
     pub known: Option<UserKey>,
     /// The attempt failed: clean up, then pause.
     pub abort: bool,
+    /// The new key was sent to the Secret, and may be there, or get there yet.
+    pub(super) store_in_doubt: bool,
     /// What the account's status says, if this process wrote it.
     pub told: Option<Told>,
     /// When a status may be written, after one that failed.
@@ -188,6 +190,8 @@ impl View {
                     work.listed = None;
                 }
                 work.claim = Some(marker.clone());
+                // What was sent before names an older version, and is refused.
+                work.store_in_doubt = false;
                 self.saw_secret(secret);
             }
             (Effect::CreateKey, Outcome::KeyCreated(id)) => {
@@ -267,27 +271,33 @@ impl View {
                 }
                 return deleted(work, id);
             }
+            // Whatever is answered: only a write after it tells that it was not, and
+            // will not be, applied.
+            (Effect::Store(_), class) if class != FaultClass::Stale => {
+                work.store_in_doubt = true;
+                let over = matches!(class, FaultClass::Refused | FaultClass::AccessDenied);
+                // The attempt is over. It is cleaned up at once; the pause follows.
+                work.abort |= over;
+                pause = !over;
+                self.secret = None;
+            }
             // Somebody changed the Secret: look, and decide again.
             (Effect::Claim(_) | Effect::Store(_) | Effect::Unclaim, FaultClass::Stale) => {
                 self.secret = None;
                 return;
             }
-            // The attempt is over. It is cleaned up at once; the pause follows.
-            (Effect::Store(_), FaultClass::Refused | FaultClass::AccessDenied) => {
-                work.abort = true;
-                pause = false;
-            }
-            // The same. Whether there is a new key, a list may have to tell.
+            // The attempt is over. Whether there is a new key, a list has to tell: a
+            // refusal may come after the deed.
             (Effect::CreateKey, class) => {
                 work.abort = true;
                 pause = false;
-                if !had_no_effect(class) {
+                if !matches!(class, FaultClass::Unsent | FaultClass::NotLeading) {
                     work.listed = None;
                     work.believe_from = later(now, SETTLE);
                 }
             }
             // It may have been written or not.
-            (Effect::Claim(_) | Effect::Store(_) | Effect::Unclaim, _) => self.secret = None,
+            (Effect::Claim(_) | Effect::Unclaim | Effect::Store(_), _) => self.secret = None,
             (Effect::ListKeys | Effect::SignIn | Effect::DeleteKey(_), _) => {}
         }
         work.fail(verdict(effect, &fault));
@@ -310,20 +320,6 @@ fn deleted(work: &mut Work, id: &str) {
         keys.retain(|key| key.id != id);
     }
     work.deleted = Some(id.to_owned());
-}
-
-/// Whether a `CreateAccessKey` that failed like this certainly made none, and
-/// the list before it still says all. (A full quota means that it does not.)
-fn had_no_effect(class: FaultClass) -> bool {
-    matches!(
-        class,
-        FaultClass::Throttled
-            | FaultClass::Unsent
-            | FaultClass::AccessDenied
-            | FaultClass::BadCredentials
-            | FaultClass::Refused
-            | FaultClass::NotFound
-    )
 }
 
 fn verdict(effect: &Effect, fault: &Fault) -> Verdict {

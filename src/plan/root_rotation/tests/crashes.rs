@@ -4,6 +4,7 @@
 use jiff::SignedDuration;
 
 use super::world::{FIRST, PERIOD, Process, World};
+use crate::plan::effect::FaultClass;
 use crate::plan::tests::Mishap;
 
 const DUE: SignedDuration = SignedDuration::from_hours(25);
@@ -65,6 +66,49 @@ fn after_any_pair_of_mishaps_the_secret_holds_the_only_key() {
     }
     println!("{runs} runs with two mishaps");
     assert!(runs > 3_000);
+}
+
+/// Every refusal at every effect, and every pair of them: of what was not
+/// applied, and of what was.
+#[test]
+fn after_any_refusal_the_secret_holds_the_only_key() {
+    let classes = [
+        FaultClass::Refused,
+        FaultClass::AccessDenied,
+        FaultClass::BadCredentials,
+        FaultClass::NotFound,
+        FaultClass::QuotaExceeded,
+        FaultClass::Stale,
+        FaultClass::NoAnswer,
+    ];
+    let all: Vec<_> = classes
+        .into_iter()
+        .flat_map(|c| [(c, false), (c, true)])
+        .collect();
+    for first in 0..play(&[]) {
+        for &(class, applied) in &all {
+            let one = (first, class, applied);
+            let effects = play_refused(&[one]);
+            for second in first + 1..effects.min(first + 8) {
+                for &(class, applied) in &all {
+                    play_refused(&[one, (second, class, applied)]);
+                }
+            }
+        }
+    }
+}
+
+fn play_refused(refusals: &[(usize, FaultClass, bool)]) -> usize {
+    let mut world = World::with_key_aged(DUE);
+    let mut process = Process::start(&world, &[]);
+    process.refusals = refusals.to_vec();
+    process.run_for(&mut world, WHILE);
+    let effects = process.effects;
+    // What memory alone knows does not count.
+    process.restart(&world);
+    process.run_for(&mut world, WHILE);
+    check(&world, &format!("{refusals:?}"));
+    effects
 }
 
 /// An operator dies at any effect, or did not run. Then one falls asleep

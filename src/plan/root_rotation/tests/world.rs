@@ -170,6 +170,9 @@ pub(super) struct Process {
     view: View,
     pub effects: usize,
     mishaps: Vec<(usize, Mishap)>,
+    /// Effects that are refused, by number: with what, and whether they were
+    /// applied all the same.
+    pub refusals: Vec<(usize, FaultClass, bool)>,
 }
 
 impl Process {
@@ -185,6 +188,7 @@ impl Process {
             },
             effects: 0,
             mishaps: mishaps.to_vec(),
+            refusals: Vec::new(),
         }
     }
 
@@ -231,6 +235,12 @@ impl Process {
     fn perform(&mut self, effect: &Effect, world: &mut World) {
         let number = self.effects;
         self.effects += 1;
+        if let Some((_, class, applied)) = self.refusals.iter().find(|(at, ..)| *at == number) {
+            if *applied {
+                let _ = world.apply(effect, &self.view);
+            }
+            return self.view.record(effect, Err(fault(*class)), world.now);
+        }
         let mishap = self.mishaps.iter().find(|(at, _)| *at == number);
         let outcome = match mishap.map(|(_, mishap)| mishap) {
             None => world.apply(effect, &self.view),
