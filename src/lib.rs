@@ -18,6 +18,7 @@ pub mod leader;
 pub mod metrics;
 pub mod observe;
 pub mod plan;
+pub mod proxy;
 pub mod serving;
 pub mod sweep;
 pub mod telemetry;

@@ -11,7 +11,7 @@ use super::shutdown;
 use super::sweep::SweepArgs;
 use super::version::Build;
 use crate::act::{Announcer, Hands, KubeCalls};
-use crate::aws::{Accounts, Calls, Signer, roots};
+use crate::aws::{Accounts, Calls, Signer, http, roots};
 use crate::controller::{
     Context, Controllers, Desk, Ledger, Notices, Scope, SecretIndex, WaitingRoom,
 };
@@ -20,6 +20,7 @@ use crate::leader::{Elector, Leadership};
 use crate::metrics::Metrics;
 use crate::observe::{self, Eyes};
 use crate::plan::naming::ClusterId;
+use crate::proxy::Proxies;
 use crate::telemetry::{self, LogFormat};
 use crate::traces::Traces;
 
@@ -114,13 +115,14 @@ async fn serve(args: Args) -> Result<(), String> {
     let traces = collector.map(|url| Traces::start(&url, &instance, metrics.clone()));
     let traces = traces.transpose()?;
     let log_level = telemetry::init(&log, log_format, traces.as_ref())?;
-    roots::check()?;
+    let proxies = Proxies::from_env()?;
+    let aws = http::client(proxies.clone(), &roots::find()?)?;
     let stop = shutdown::on_signal()?;
     let readiness = Readiness::default();
     readiness.expect("API server");
     endpoints.serve_health(readiness.clone(), stop.clone());
 
-    let client = Client::try_default().await.map_err(|e| {
+    let client = super::cluster::client(&proxies).await.map_err(|e| {
         format!("no cluster to work for ({e}); set KUBECONFIG or run inside a cluster")
     })?;
     let inside = Inside {
@@ -174,7 +176,7 @@ async fn serve(args: Args) -> Result<(), String> {
         namespace,
         scope,
         accounts: Accounts::default(),
-        signer: Signer::new(Calls::new(metrics.clone()), leadership),
+        signer: Signer::over(aws, Calls::new(metrics.clone()), leadership),
         desk: Desk::default(),
         ledger: Ledger::default(),
         secrets: SecretIndex::default(),

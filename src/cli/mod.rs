@@ -1,6 +1,7 @@
 //! The command line. Errors end in one sentence and an exit code: 0 done,
 //! 1 failed, 2 used wrongly.
 
+mod cluster;
 mod controller;
 mod crds;
 mod endpoints;

@@ -104,6 +104,18 @@ impl Pki {
         self.sign(params)
     }
 
+    /// A certificate for another server, by its name.
+    ///
+    /// # Errors
+    /// When it is no name, or signing fails.
+    pub fn server(&self, name: &str) -> Result<Identity> {
+        let mut params = named(name, None);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.subject_alt_names = vec![SanType::DnsName(name.try_into()?)];
+        self.sign(params)
+    }
+
     fn sign(&self, params: CertificateParams) -> Result<Identity> {
         let key = KeyPair::generate()?;
         let cert = params.signed_by(&key, &self.ca)?;
