@@ -124,6 +124,22 @@ impl Ledger {
         }
     }
 
+    /// A request is there. Whatever bore its name before is gone, though nobody
+    /// may have seen it go; the role of that one, which has a place more.
+    pub fn succeed(&self, request: &AwsCredentialRequest) -> Option<String> {
+        let who = (request.namespace_name().into(), request.name_any());
+        let mut books = self.books.lock();
+        let before = books.uids.get(&who)?.clone();
+        let other = before != request.uid_str();
+        let place = other.then(|| books.remove(&before)).flatten()?;
+        Some(place.role.as_ref().to_owned())
+    }
+
+    /// The request is gone, whoever bears its name now.
+    pub fn gone(&self, uid: &str) {
+        self.books.lock().remove(uid);
+    }
+
     /// The request of that name is gone; the role that has a place more.
     pub fn leave(&self, namespace: &str, name: &str) -> Option<String> {
         let mut books = self.books.lock();
@@ -292,6 +308,26 @@ mod tests {
         let left = ledger.leave(first.namespace_name(), &name);
         assert_eq!(left.as_deref(), Some("dev"));
         assert_eq!(ledger.of_role("dev"), 0);
+        assert!(ledger.books.lock().counts.is_empty(), "nothing is left");
+    }
+
+    /// A session has no finalizer: another request may have its name before
+    /// anybody saw it go.
+    #[test]
+    fn who_takes_a_name_takes_the_place_that_was_left() {
+        let ledger = Ledger::default();
+        let mut old = numbered(1);
+        old.spec.role_ref.name = "old".into();
+        old.metadata.finalizers = Some(vec![crate::plan::intent::FINALIZER.into()]);
+        let new = numbered(2);
+        ledger.note(&old);
+        assert_eq!(ledger.succeed(&old), None, "it is itself");
+        assert_eq!(ledger.of_role("old"), 1);
+        assert_eq!(ledger.succeed(&new).as_deref(), Some("old"));
+        assert_eq!(ledger.of_role("old"), 0);
+        ledger.enter(&new, "a");
+        ledger.gone(old.uid_str());
+        assert_eq!(ledger.succeed(&numbered(3)).as_deref(), Some("dev"));
         assert!(ledger.books.lock().counts.is_empty(), "nothing is left");
     }
 

@@ -56,6 +56,10 @@ async fn advance(request: Arc<AwsCredentialRequest>, ctx: &Context) -> Option<Du
     let mut view = View::new(ctx.cluster.clone(), request, work);
     view.hint = ctx.secrets.hint(&view.request);
     view.role_hint = role_hint(&view, ctx);
+    if let Some(role) = ctx.ledger.succeed(&view.request) {
+        ctx.notices.counted(&role, None);
+        ctx.notices.concerns(Concerned::Waiting(role));
+    }
     let on_arrival = ctx.ledger.note(&view.request);
     let pause = match seat(&view, ctx) {
         Ok(seat) => walk::run(&mut view, &mut key, seat.as_ref(), ctx).await,
@@ -66,8 +70,7 @@ async fn advance(request: Arc<AwsCredentialRequest>, ctx: &Context) -> Option<Du
     }
     let role = view.request.spec.role_ref.name.clone();
     let change = if view.gone {
-        ctx.ledger
-            .leave(view.request.namespace_name(), &view.request.name_any());
+        ctx.ledger.gone(view.request.uid_str());
         Change::Freed
     } else {
         ctx.ledger.note(&view.request)
@@ -106,7 +109,7 @@ fn seat(view: &View, ctx: &Context) -> Result<Option<Seat>, Option<Duration>> {
     let account = view
         .account_wanted()
         .or_else(|| role.map(|r| (r.spec.account_ref.name.clone(), None)));
-    let session = account.and_then(|(name, id)| ctx.accounts.session(&name, id.as_deref()));
+    let session = account.and_then(|(name, id)| ctx.accounts.session_for(&name, id.as_deref()));
     let per_second = session
         .as_ref()
         .map_or(f64::INFINITY, |s| s.per_second(service));
