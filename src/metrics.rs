@@ -39,7 +39,7 @@ const LIFE_BUCKETS: [f64; 14] = [
 /// Labels of a call to the outside.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct CallLabels {
-    /// `iam`, `sts`, `kubernetes` or `otlp`.
+    /// `iam`, `sts`, `kubernetes`, `credentials` or `otlp`.
     pub service: &'static str,
     /// The operation, as the service names it.
     pub operation: &'static str,

@@ -51,7 +51,8 @@ use super::{GoDuration, NameRef};
 pub struct AwsAccountSpec {
     /// AWS region of the STS endpoint, and the value of `AWS_REGION` in issued
     /// Secrets. IAM itself is global. Default: the operator's own
-    /// `AWS_REGION`, else `us-east-1`. Example: `eu-central-1`.
+    /// `AWS_REGION`, else one of the partition that the ARNs in `assumeRoles`
+    /// or of the boundary name, else `us-east-1`. Example: `eu-central-1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(validation = Form::Region.rule("region must be an AWS region name such as us-east-1"))]

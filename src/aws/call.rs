@@ -75,6 +75,11 @@ impl Calls {
         calls
     }
 
+    /// Where they are counted.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// The budget that they use.
     pub(super) fn budget(&self) -> Option<&Budget> {
         self.turns.as_ref().map(|turns| &turns.budget)

@@ -4,6 +4,7 @@ use std::error::Error;
 
 use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
 
+use super::broken_link::{broken_link, causes};
 use crate::leader::NotLeading;
 use crate::plan::effect::{Fault, FaultClass};
 use crate::text::cut;
@@ -14,13 +15,24 @@ pub fn fault<E>(error: SdkError<E>) -> Fault
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
-    let SdkError::ServiceError(service) = &error else {
-        if let Some(why) = not_leading(&error) {
+    fault_of(&error)
+}
+
+/// The same of an error that somebody else holds.
+pub(super) fn fault_of<E>(error: &SdkError<E>) -> Fault
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    let SdkError::ServiceError(service) = error else {
+        if let Some(why) = not_leading(error) {
             return why.fault();
         }
+        if let Some(link) = broken_link(error) {
+            return link.call_fault();
+        }
         return Fault {
-            class: unanswered(&error),
-            message: cut(&innermost(&error)),
+            class: unanswered(error),
+            message: cut(&innermost(error)),
         };
     };
     let answer = service.err();
@@ -74,9 +86,11 @@ fn class(code: &str) -> FaultClass {
         | "RequestLimitExceeded"
         | "TooManyRequestsException"
         | "SlowDown" => FaultClass::Throttled,
-        "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "OptInRequired" => {
-            FaultClass::AccessDenied
-        }
+        "AccessDenied"
+        | "AccessDeniedException"
+        | "NotAuthorized"
+        | "UnauthorizedOperation"
+        | "OptInRequired" => FaultClass::AccessDenied,
         "InvalidClientTokenId"
         | "SignatureDoesNotMatch"
         | "ExpiredToken"
@@ -85,14 +99,22 @@ fn class(code: &str) -> FaultClass {
         | "IncompleteSignature"
         | "InvalidAccessKeyId"
         | "UnrecognizedClientException"
-        | "AuthFailure" => FaultClass::BadCredentials,
+        | "AuthFailure"
+        | "RequestExpired"
+        // A token of a cluster's, or of another provider's, that STS does not take.
+        | "InvalidIdentityToken"
+        | "InvalidIdentityTokenException"
+        | "IDPRejectedClaim"
+        | "IDPRejectedClaimException" => FaultClass::BadCredentials,
         // A fault within AWS: the call may have been applied before it.
         "InternalFailure"
         | "InternalError"
         | "ServiceFailure"
         | "ServiceFailureException"
         | "ServiceUnavailable" => FaultClass::NoAnswer,
-        "EntityTemporarilyUnmodifiable"
+        "IDPCommunicationError"
+        | "IDPCommunicationErrorException"
+        | "EntityTemporarilyUnmodifiable"
         | "EntityTemporarilyUnmodifiableException"
         | "ConcurrentModification"
         | "ConcurrentModificationException"
@@ -113,22 +135,14 @@ pub(super) fn incomplete(what: &str) -> Fault {
 
 /// The gate's refusal, if that is what ended the call.
 fn not_leading(error: &(dyn Error + 'static)) -> Option<NotLeading> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(why) = error.downcast_ref::<NotLeading>() {
-            return Some(*why);
-        }
-        cause = error.source();
-    }
-    None
+    causes(error).find_map(|cause| cause.downcast_ref::<NotLeading>().copied())
 }
 
 fn innermost(error: &(dyn Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
+    causes(error)
+        .last()
+        .map(ToString::to_string)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

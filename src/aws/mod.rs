@@ -1,12 +1,15 @@
 //! IAM and STS: one function per effect, each one call with a timeout and a
 //! counter. Nothing here decides; the outcome goes back to `plan`.
 
+mod broken_link;
 mod budget;
 mod call;
+mod chain;
 mod credential_report;
 mod error;
 mod gate;
 mod groups;
+pub mod http;
 mod inventory;
 mod keys;
 mod leading;

@@ -1,6 +1,6 @@
 //! The accounts that the operator is signed in to, by name of `AwsAccount`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -15,7 +15,6 @@ use crate::plan::view::AccountView;
 #[derive(Clone)]
 pub struct Accounts {
     entries: Arc<RwLock<HashMap<String, Entry>>>,
-    leaving: Arc<RwLock<HashSet<String>>>,
     changed: watch::Sender<()>,
 }
 
@@ -23,60 +22,102 @@ impl Default for Accounts {
     fn default() -> Self {
         Self {
             entries: Arc::default(),
-            leaving: Arc::default(),
             changed: watch::Sender::new(()),
         }
     }
 }
 
+/// One `AwsAccount`. Another one of that name begins anew.
 #[derive(Clone)]
-enum Entry {
+struct Entry {
+    uid: Option<String>,
+    /// Whether it is being deleted.
+    leaving: bool,
+    state: State,
+}
+
+#[derive(Clone)]
+enum State {
+    /// It was not tried yet.
+    Pending,
     SignedIn(Arc<Session>),
-    /// Why it cannot be used, as the account's own condition says it.
-    NotReady(String),
+    /// Other credentials are wanted, and not known to work yet: those before take
+    /// down what they made. With the reason of the account's condition.
+    ToRevoke(Arc<Session>, &'static str),
+    /// It cannot be used; with the reason of the account's condition.
+    NotReady(&'static str),
 }
 
 impl Accounts {
-    /// The account can be used.
-    pub fn signed_in(&self, name: &str, session: Session) {
-        self.enter(name, Entry::SignedIn(Arc::new(session)));
-    }
-
-    /// The account cannot be used now.
-    pub fn not_ready(&self, name: &str, why: String) {
-        self.enter(name, Entry::NotReady(why));
-    }
-
-    fn enter(&self, name: &str, entry: Entry) {
+    /// The account is there, and being deleted or not. Says whether it leaves
+    /// from now on.
+    pub fn found(&self, name: &str, uid: Option<&str>, leaving: bool) -> bool {
         let mut entries = self.entries.write();
+        let known = entries.get_mut(name).filter(|e| e.uid.as_deref() == uid);
+        if let Some(entry) = known {
+            return leaving && !std::mem::replace(&mut entry.leaving, leaving);
+        }
+        let entry = Entry {
+            uid: uid.map(str::to_owned),
+            leaving,
+            state: State::Pending,
+        };
         entries.insert(name.to_owned(), entry);
+        set_caps(&entries);
+        leaving
+    }
+
+    /// The account can be used. Says whether that is news.
+    pub fn signed_in(&self, name: &str, session: Session) -> bool {
+        self.enter(name, State::SignedIn(Arc::new(session)))
+    }
+
+    /// The account cannot be used now, for the reason that its condition gives.
+    /// Says whether that is news.
+    pub fn not_ready(&self, name: &str, reason: &'static str) -> bool {
+        self.enter(name, State::NotReady(reason))
+    }
+
+    /// The session that the account has takes down what was made with it, and
+    /// makes nothing. Says whether that is news.
+    pub fn only_to_revoke(&self, name: &str, session: Session, reason: &'static str) -> bool {
+        self.enter(name, State::ToRevoke(Arc::new(session), reason))
+    }
+
+    fn enter(&self, name: &str, state: State) -> bool {
+        let mut entries = self.entries.write();
+        // One that was deleted meanwhile has none.
+        let Some(entry) = entries.get_mut(name) else {
+            return false;
+        };
+        let before = std::mem::replace(&mut entry.state, state);
+        let news = !before.means_the_same(&entry.state);
         set_caps(&entries);
         drop(entries);
         self.changed.send_replace(());
+        news
     }
 
     /// Completes when each of these accounts was signed in to, or failed to be.
     pub async fn all_known(&self, names: Vec<String>) {
         let mut changed = self.changed.subscribe();
-        while !names
-            .iter()
-            .all(|name| self.entries.read().contains_key(name))
-        {
+        while !names.iter().all(|name| self.is_known(name)) {
             if changed.changed().await.is_err() {
                 return;
             }
         }
     }
 
-    /// The account is being deleted: its leases have to go first. Says whether
-    /// that is news.
-    pub fn leaves(&self, name: &str) -> bool {
-        self.leaving.write().insert(name.to_owned())
+    fn is_known(&self, name: &str) -> bool {
+        let entries = self.entries.read();
+        let entry = entries.get(name);
+        entry.is_some_and(|entry| !matches!(entry.state, State::Pending))
     }
 
     /// Whether the account is being deleted.
     pub fn is_leaving(&self, name: &str) -> bool {
-        self.leaving.read().contains(name)
+        let entries = self.entries.read();
+        entries.get(name).is_some_and(|entry| entry.leaving)
     }
 
     /// The account was deleted.
@@ -84,52 +125,121 @@ impl Accounts {
         let mut entries = self.entries.write();
         entries.remove(name);
         set_caps(&entries);
-        drop(entries);
-        self.leaving.write().remove(name);
     }
 
-    /// The session for an account by name; where the id is known too, one that
-    /// is signed in to that very AWS account, under whatever name.
-    pub fn session(&self, name: &str, id: Option<&str>) -> Option<Arc<Session>> {
-        let entries = self.entries.read();
-        let fits = |entry: &Entry| match entry {
-            Entry::SignedIn(s) if id.is_none_or(|id| s.facts.account_id == id) => Some(s.clone()),
+    /// The session with which everything may be done in this account.
+    pub fn session(&self, name: &str) -> Option<Arc<Session>> {
+        match &self.entries.read().get(name)?.state {
+            State::SignedIn(session) => Some(session.clone()),
             _ => None,
-        };
-        let named = entries.get(name).and_then(fits);
-        named.or_else(|| id.and_then(|_| entries.values().find_map(fits)))
+        }
     }
 
-    /// What decisions may know of the account.
-    pub fn view(&self, name: &str, id: Option<&str>) -> AccountView {
-        if let Some(session) = self.session(name, id) {
-            return AccountView::Ready(Box::new(session.facts.clone()));
+    /// The session that the account has, be it only to revoke.
+    pub fn any_session(&self, name: &str) -> Option<Arc<Session>> {
+        self.entries.read().get(name)?.state.session().cloned()
+    }
+
+    /// The session for calls about what an account of that name has, or is to
+    /// have; where the id of the AWS account is known too, one that is signed in
+    /// to that very account, under whatever name.
+    pub fn session_for(&self, name: &str, id: Option<&str>) -> Option<Arc<Session>> {
+        match id {
+            None => self.session(name),
+            Some(id) => in_account(&self.entries.read(), name, id).cloned(),
         }
-        match self.entries.read().get(name) {
-            Some(Entry::SignedIn(session)) => AccountView::Ready(Box::new(session.facts.clone())),
-            Some(Entry::NotReady(why)) => AccountView::NotReady(Verdict::new(
+    }
+
+    /// What decisions may know of the account. Of another object that is signed in
+    /// to the same AWS account only that: its settings are its own.
+    pub fn view(&self, name: &str, id: Option<&str>) -> AccountView {
+        let entries = self.entries.read();
+        let own = entries.get(name).map(|entry| &entry.state);
+        let verdict = match own {
+            Some(State::SignedIn(session))
+                if id.is_none_or(|id| session.facts.account_id == id) =>
+            {
+                return AccountView::Ready(session.facts.clone().into());
+            }
+            Some(State::SignedIn(session)) => elsewhere(name, &session.facts.account_id),
+            Some(State::ToRevoke(_, reason) | State::NotReady(reason)) => not_ready(name, reason),
+            Some(State::Pending) => Verdict::new(
                 Reason::AccountNotReady,
-                format!("AwsAccount {name} is not ready: {why}"),
-            )),
-            None => AccountView::NotReady(Verdict::new(
+                format!("AwsAccount {name} is being signed in to"),
+            ),
+            None => Verdict::new(
                 Reason::AccountNotFound,
                 format!("there is no AwsAccount {name}; create it"),
-            )),
+            ),
+        };
+        match (id.and_then(|id| in_account(&entries, name, id)), own) {
+            (Some(other), _) => AccountView::OnlyToRevoke(other.facts.clone().into(), verdict),
+            (None, Some(State::SignedIn(own))) => AccountView::Ready(own.facts.clone().into()),
+            (None, _) => AccountView::NotReady(verdict),
+        }
+    }
+}
+
+/// One text as long as the reason is the same: what AWS says in particular is in
+/// the account's condition, and may be another with each attempt.
+fn not_ready(name: &str, reason: &str) -> Verdict {
+    let message = format!(
+        "AwsAccount {name} is not ready ({reason}); its condition Ready says why: kubectl describe \
+         awsaccount {name}"
+    );
+    Verdict::new(Reason::AccountNotReady, message)
+}
+
+fn elsewhere(name: &str, account_id: &str) -> Verdict {
+    let message = format!("AwsAccount {name} now signs in to another account, {account_id}");
+    Verdict::new(Reason::AccountNotReady, message)
+}
+
+/// A session in that AWS account: that of the object of this name, if it is
+/// signed in there, else another's.
+fn in_account<'a>(
+    entries: &'a HashMap<String, Entry>,
+    name: &str,
+    id: &str,
+) -> Option<&'a Arc<Session>> {
+    let fits = |entry: &'a Entry| {
+        let session = entry.state.session()?;
+        (session.facts.account_id == id).then_some(session)
+    };
+    let named = entries.get(name).and_then(fits);
+    named.or_else(|| entries.values().find_map(fits))
+}
+
+impl State {
+    fn session(&self) -> Option<&Arc<Session>> {
+        match self {
+            Self::SignedIn(session) | Self::ToRevoke(session, _) => Some(session),
+            Self::Pending | Self::NotReady(_) => None,
+        }
+    }
+
+    /// Whether requests are to hear of the one as of the other.
+    fn means_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::SignedIn(a), Self::SignedIn(b)) => a.facts == b.facts,
+            (Self::ToRevoke(a, why), Self::ToRevoke(b, other)) => {
+                a.facts == b.facts && why == other
+            }
+            (Self::NotReady(why), Self::NotReady(other)) => why == other,
+            _ => false,
         }
     }
 }
 
 /// Where several objects stand for one AWS account, the lowest cap counts.
 fn set_caps(entries: &HashMap<String, Entry>) {
-    let sessions = || {
-        entries.values().filter_map(|entry| match entry {
-            Entry::SignedIn(session) => Some(session),
-            Entry::NotReady(_) => None,
-        })
-    };
+    let sessions = || entries.values().filter_map(|entry| entry.state.session());
     for session in sessions() {
         let same = |other: &&Arc<Session>| other.facts.account_id == session.facts.account_id;
         let caps = sessions().filter(same);
         session.set_cap(caps.filter_map(|s| s.facts.requests_per_second).min());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,21 +1,24 @@
 //! Signing in: from an account's credentials to clients that make calls.
 
-use aws_config::identity::IdentityCache;
 use aws_config::retry::RetryConfig;
-use aws_config::sts::AssumeRoleProvider;
-use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sts::config::SharedHttpClient;
-use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use jiff::Timestamp;
+use tokio::time::timeout;
 
-use super::call::Calls;
+use super::broken_link::{BrokenLink, Cause, broken_link};
+use super::call::{CALL_TIMEOUT, Calls};
+use super::chain::{Expiry, LIMITS, with_chain};
 use super::leading::Leading;
-use crate::api::AssumeRole;
+use crate::api::AwsAccountSpec;
 use crate::key_material::KeyMaterial;
 use crate::leader::Leadership;
-use crate::plan::account::{DEFAULT_REGION, SignIn};
+use crate::plan::account::{DEFAULT_REGION, region_hints};
 use crate::plan::admission::AccountFacts;
+use crate::plan::effect::{Fault, FaultClass};
 use crate::plan::pacing::{Priority, Service};
+use crate::plan::sign_in::{Failure, SignIn, SignInStep, default_region};
 
 /// Where the credentials for a sign-in come from.
 pub enum Credentials {
@@ -46,11 +49,15 @@ pub struct Session {
     pub(super) prover: aws_sdk_sts::Client,
     pub(super) config: SdkConfig,
     pub(super) calls: Calls,
+    expiry: Expiry,
 }
 
 /// Clients that are not yet known to work.
 pub struct Candidate {
     config: SdkConfig,
+    expiry: Expiry,
+    /// What could not even be set up.
+    broken: Option<SignIn>,
     calls: Calls,
     leadership: Leadership,
 }
@@ -58,15 +65,10 @@ pub struct Candidate {
 impl Signer {
     /// A signer whose calls count into these, and whose sessions change nothing
     /// but while this instance leads.
-    pub fn new(calls: Calls, leadership: Leadership) -> Self {
-        let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
-            .build_https();
-        Self::over(http, calls, leadership)
-    }
-
-    /// The same over an HTTP client of the caller's, which answers in the place
-    /// of AWS where answers are tried that no AWS gives.
+    ///
+    /// They go over that HTTP client: [`http::client`](super::http::client), or
+    /// one that answers in the place of AWS, where answers are tried that no AWS
+    /// gives.
     pub fn over(http: SharedHttpClient, calls: Calls, leadership: Leadership) -> Self {
         Self {
             http,
@@ -75,17 +77,47 @@ impl Signer {
         }
     }
 
-    /// Prepares clients for these credentials. The region is the given one,
-    /// else the environment's, else [`DEFAULT_REGION`].
+    /// Prepares clients for these credentials. The region is the account's, else
+    /// the environment's, else one of the partition that the account's ARNs name.
     ///
     /// The SDK retries nothing: what is tried again, and when, is decided in
     /// `plan`, where one failure cannot become a storm.
-    pub async fn prepare(
-        &self,
-        credentials: Credentials,
-        region: Option<String>,
-        chain: &[AssumeRole],
-    ) -> Candidate {
+    pub async fn prepare(&self, credentials: Credentials, spec: &AwsAccountSpec) -> Candidate {
+        let (mut config, broken) =
+            match timeout(CALL_TIMEOUT, self.settings(&credentials, spec)).await {
+                Ok(config) => (config, None),
+                Err(_) => (SdkConfig::builder().build(), Some(settings_hang(spec))),
+            };
+        let mut expiry = Expiry::default();
+        if broken.is_none() {
+            let metrics = self.calls.metrics();
+            (config, expiry) = with_chain(config, &spec.assume_roles, LIMITS, metrics).await;
+        }
+        Candidate {
+            config,
+            expiry,
+            broken,
+            calls: self.calls.clone(),
+            leadership: self.leadership.clone(),
+        }
+    }
+
+    /// The SDK's settings with the source of the credentials. It may ask a
+    /// metadata service for the region.
+    async fn settings(&self, credentials: &Credentials, spec: &AwsAccountSpec) -> SdkConfig {
+        let region = spec.region.clone().map(Region::new);
+        let config = self.loader(credentials, region).load().await;
+        if config.region().is_some() {
+            return config;
+        }
+        // Once more: the source was set up without a region too.
+        let web_identity = std::env::var("AWS_ROLE_ARN").ok();
+        let region = default_region(region_hints(spec).chain(web_identity.as_deref()));
+        let region = Region::from_static(region);
+        self.loader(credentials, Some(region)).load().await
+    }
+
+    fn loader(&self, credentials: &Credentials, region: Option<Region>) -> ConfigLoader {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(self.http.clone())
             .retry_config(RetryConfig::disabled());
@@ -93,48 +125,72 @@ impl Signer {
             loader = loader.app_name(name);
         }
         if let Some(region) = region {
-            loader = loader.region(Region::new(region));
+            loader = loader.region(region);
         }
         if let Credentials::Static(key) = credentials {
-            loader = loader.credentials_provider(static_provider(&key));
+            loader = loader.credentials_provider(static_provider(key));
         }
-        let mut config = loader.load().await;
-        if config.region().is_none() {
-            let region = Region::from_static(DEFAULT_REGION);
-            config = config.into_builder().region(region).build();
-        }
-        for role in chain {
-            config = assume(&config, role).await;
-        }
-        Candidate {
-            config,
-            calls: self.calls.clone(),
-            leadership: self.leadership.clone(),
-        }
+        loader
     }
 }
 
+fn settings_hang(spec: &AwsAccountSpec) -> SignIn {
+    let seconds = CALL_TIMEOUT.as_secs();
+    SignIn::Failed(Failure {
+        step: SignInStep::Source,
+        region: spec.region.clone().unwrap_or_default(),
+        fault: Fault {
+            class: FaultClass::NoAnswer,
+            message: format!("the AWS SDK's settings were not read within {seconds} s"),
+        },
+    })
+}
+
 impl Candidate {
-    /// Asks STS who these credentials are.
+    /// Asks STS who these credentials are, and gets them for that.
     pub async fn identify(&self) -> SignIn {
-        let Some(provider) = self.config.credentials_provider() else {
+        if let Some(broken) = &self.broken {
+            return broken.clone();
+        }
+        if self.config.credentials_provider().is_none() {
             return SignIn::NoCredentials("the AWS SDK's default chain is empty".to_owned());
-        };
-        if let Err(error) = provider.provide_credentials().await {
-            return SignIn::NoCredentials(format!(
-                "the operator finds no AWS credentials in its surroundings ({error}); set up IRSA, \
-                 Pod Identity or environment variables, or use credentials.secretRef"
-            ));
         }
         let sts = aws_sdk_sts::Client::new(&self.config);
-        let call = sts.get_caller_identity().send();
-        match self.calls.sts("GetCallerIdentity", call).await {
-            Ok(identity) => SignIn::Identity {
+        let mut broken = None;
+        let call = async {
+            let answer = sts.get_caller_identity().send().await;
+            let error = answer.as_ref().err();
+            broken = error.and_then(|e| broken_link(e)).map(|l| self.broke(l));
+            answer
+        };
+        let answer = self.calls.sts("GetCallerIdentity", call).await;
+        match (answer, broken) {
+            (Ok(identity), _) => SignIn::Identity {
                 account_id: identity.account.unwrap_or_default(),
                 arn: identity.arn.unwrap_or_default(),
             },
-            Err(fault) => SignIn::Failed(fault),
+            (Err(_), Some(broken)) => broken,
+            (Err(fault), None) => self.failed(SignInStep::Identity, fault),
         }
+    }
+
+    fn broke(&self, link: &BrokenLink) -> SignIn {
+        match &link.cause {
+            // Of the source, and nothing else is looked for.
+            Cause::Missing(what) => SignIn::NoCredentials(format!(
+                "the operator finds no AWS credentials in its surroundings ({what}); set up IRSA, \
+                 Pod Identity or environment variables, or use credentials.secretRef"
+            )),
+            Cause::Fault(fault) => self.failed(link.step.clone(), fault.clone()),
+        }
+    }
+
+    fn failed(&self, step: SignInStep, fault: Fault) -> SignIn {
+        SignIn::Failed(Failure {
+            step,
+            region: self.region().to_owned(),
+            fault,
+        })
     }
 
     /// The region that calls and issued Secrets use.
@@ -154,6 +210,7 @@ impl Candidate {
             sts: aws_sdk_sts::Client::from_conf(sts.build()),
             prover: aws_sdk_sts::Client::new(&self.config),
             config: self.config.clone(),
+            expiry: self.expiry.clone(),
         }
     }
 }
@@ -164,6 +221,20 @@ impl Session {
     pub fn at(&self, priority: Priority) -> Self {
         Self {
             calls: self.calls.at(priority),
+            ..self.clone()
+        }
+    }
+
+    /// When its credentials end, if they do by themselves. The SDK has others
+    /// before that, if they can be had.
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.expiry.get()
+    }
+
+    /// The same session, of an account whose settings changed.
+    pub fn with_facts(&self, facts: AccountFacts) -> Self {
+        Self {
+            facts,
             ..self.clone()
         }
     }
@@ -182,27 +253,6 @@ impl Session {
     }
 }
 
-/// One link of the chain: the same settings, as that role. The SDK assumes it
-/// when a call needs it, and again before the session ends.
-async fn assume(config: &SdkConfig, role: &AssumeRole) -> SdkConfig {
-    let name = role.session_name.as_deref().unwrap_or("keylease");
-    let mut provider = AssumeRoleProvider::builder(&role.role_arn)
-        .session_name(name)
-        .configure(config);
-    if let Some(external_id) = &role.external_id {
-        provider = provider.external_id(external_id);
-    }
-    let provider = match config.credentials_provider() {
-        Some(source) => provider.build_from_provider(source).await,
-        None => provider.build().await,
-    };
-    config
-        .to_builder()
-        .credentials_provider(SharedCredentialsProvider::new(provider))
-        .identity_cache(IdentityCache::lazy().build())
-        .build()
-}
-
 /// A provider of fixed credentials. The SDK's own copy is wiped on drop too.
 pub(super) fn static_provider(key: &KeyMaterial) -> SharedCredentialsProvider {
     let credentials = aws_credential_types::Credentials::new(
@@ -214,3 +264,6 @@ pub(super) fn static_provider(key: &KeyMaterial) -> SharedCredentialsProvider {
     );
     SharedCredentialsProvider::new(credentials)
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,23 +4,25 @@ use std::process::ExitCode;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::api::ListParams;
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, ResourceExt};
 
 use super::plugin::paint::{Paint, Tint};
 use super::plugin::table::{Cell, Table};
 use crate::act::{Announcer, Hands, KubeCalls};
 use crate::api::{AwsAccount, GoDuration};
-use crate::aws::{Calls, Session, Signer, roots};
+use crate::aws::{Calls, Session, Signer, http, roots};
 use crate::controller::credentials;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::observe::cluster_id;
 use crate::plan::account;
 use crate::plan::effect::Fault;
+use crate::plan::sign_in::SignIn;
 use crate::plan::sweep::guard::{Approval, Guard};
 use crate::plan::sweep::schedule::Schedule;
 use crate::plan::sweep::status::ReportState;
 use crate::plan::sweep::{Findings, Limits, Standing, judge};
+use crate::proxy::Proxies;
 use crate::sweep::{Removal, Sweeper};
 
 /// Exit code when orphans are left: they would be removed, or could not be.
@@ -105,8 +107,9 @@ pub(super) fn run(args: Args) -> Result<ExitCode, String> {
 }
 
 async fn sweep_all(args: Args) -> Result<ExitCode, String> {
-    roots::check()?;
-    let client = Client::try_default()
+    let proxies = Proxies::from_env()?;
+    let aws = http::client(proxies.clone(), &roots::find()?)?;
+    let client = super::cluster::client(&proxies)
         .await
         .map_err(|e| format!("no cluster to work for ({e}); set KUBECONFIG"))?;
     let metrics = Metrics::default();
@@ -119,7 +122,7 @@ async fn sweep_all(args: Args) -> Result<ExitCode, String> {
         announcer,
     };
     let sweeper = Sweeper { hands, cluster };
-    let signer = Signer::new(Calls::new(metrics), Leadership::alone());
+    let signer = Signer::over(aws, Calls::new(metrics), Leadership::alone());
     let api: Api<AwsAccount> = Api::all(client);
     let everything = ListParams::default();
     let listed = calls.make("list_accounts", api.list(&everything));
@@ -158,13 +161,11 @@ async fn sign_in(
     let Hands { client, calls, .. } = &sweeper.hands;
     let found = credentials(account, client, &args.namespace, calls).await;
     let (credentials, _) = found.map_err(told)?;
-    let spec = &account.spec;
-    let candidate = signer.prepare(credentials?, spec.region.clone(), &spec.assume_roles);
-    let candidate = candidate.await;
+    let candidate = signer.prepare(credentials?, &account.spec).await;
     let outcome = candidate.identify().await;
     let verdict = account::judge(account, &outcome);
     match outcome {
-        account::SignIn::Identity { account_id, arn } if verdict.ready => {
+        SignIn::Identity { account_id, arn } if verdict.ready => {
             let facts = account::facts(account, &account_id, &arn, candidate.region());
             Ok(candidate.session(facts))
         }

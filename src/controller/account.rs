@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::controller::Action;
 use kube::{Api, Client};
@@ -16,12 +16,14 @@ use zeroize::Zeroizing;
 use super::context::{Concerned, Context};
 use super::hold::hold;
 use super::root_rotation::{self, Rotation};
+use super::sign_ins::{Basis, SignIns, Version};
 use crate::act::KubeCalls;
 use crate::api::{AwsAccount, AwsAccountStatus};
 use crate::aws::Credentials;
 use crate::key_material::KeyMaterial;
-use crate::plan::account::{self, AccountVerdict, RECHECK, SignIn};
+use crate::plan::account::{self, AccountVerdict};
 use crate::plan::effect::Fault;
+use crate::plan::sign_in::{self, Before, Kept, SignIn};
 
 /// When to try again after the API server did not serve.
 const RETRY: Duration = Duration::from_secs(5);
@@ -34,27 +36,10 @@ const LEAVING: Duration = Duration::from_secs(1);
 pub struct AccountContext {
     /// What all controllers share.
     pub shared: Arc<Context>,
-    /// The last sign-in of each account, by name.
-    pub sign_ins: Mutex<HashMap<String, LastSignIn>>,
+    /// The last sign-in of each account.
+    pub sign_ins: SignIns,
     /// Rotations of the operator's own keys, by name of the account.
     pub rotations: Mutex<HashMap<String, Rotation>>,
-}
-
-/// The last sign-in of an account.
-pub struct LastSignIn {
-    fingerprint: Fingerprint,
-    /// The id of the key, if it came from a Secret.
-    key_id: Option<String>,
-    at: Instant,
-    failures: u32,
-}
-
-/// What a sign-in depends on: object and Secret, by uid and version.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Fingerprint {
-    uid: Option<String>,
-    generation: Option<i64>,
-    secret: Option<String>,
 }
 
 /// Signs in to one account, if anything changed or it is time to look again.
@@ -86,85 +71,32 @@ pub async fn reconcile(
             return Ok(Action::requeue(RETRY));
         }
     };
-    let fingerprint = Fingerprint {
-        uid: account.metadata.uid.clone(),
-        generation: account.metadata.generation,
-        secret,
-    };
+    let version = Version::of(&account, secret);
     let leaving = account.metadata.deletion_timestamp.is_some();
-    if let Some(left) = still_good(&ctx, &name, &fingerprint) {
+    let left = match ctx.sign_ins.left(&name, &version) {
         // The last lease may be gone in AWS and still in the cache.
-        let left = if leaving { LEAVING } else { left };
-        let rotation = root_rotation::run(&account, &ctx).await;
-        return Ok(Action::requeue(rotation.unwrap_or(left).min(left)));
-    }
-    let key_id = match &credentials {
-        Ok(Credentials::Static(key)) => Some(key.id().to_owned()),
-        _ => None,
-    };
-    let verdict = sign_in(&account, credentials, &ctx.shared).await;
-    let failures = {
-        let mut sign_ins = ctx.sign_ins.lock();
-        let before = sign_ins.get(&name).map_or(0, |last| last.failures);
-        let failures = if verdict.ready {
-            0
-        } else {
-            before.saturating_add(1)
-        };
-        let at = Instant::now();
-        sign_ins.insert(
-            name,
-            LastSignIn {
-                fingerprint,
-                key_id,
-                at,
-                failures,
-            },
-        );
-        failures
-    };
-    let pause = account::next_check(&verdict, failures);
-    let mut pause = Duration::try_from(pause).unwrap_or(RETRY);
-    if verdict.ready
-        && let Some(sooner) = root_rotation::run(&account, &ctx).await
-    {
-        pause = pause.min(sooner);
-    }
-    ctx.shared.metrics.reconcile("account", "ok");
-    Ok(Action::requeue(pause))
-}
-
-impl AccountContext {
-    /// The id of the key that the account's session uses, if it came from a
-    /// Secret.
-    pub(super) fn key_in_use(&self, name: &str) -> Option<String> {
-        self.sign_ins.lock().get(name)?.key_id.clone()
-    }
-
-    /// The session was replaced by one of this key.
-    pub(super) fn uses_key(&self, name: &str, key_id: &str) {
-        if let Some(last) = self.sign_ins.lock().get_mut(name) {
-            last.key_id = Some(key_id.to_owned());
-            last.at = Instant::now();
+        Some(left) if leaving => left.min(LEAVING),
+        Some(left) => left,
+        None => {
+            let left = sign_in(&account, credentials, version, &ctx).await;
+            ctx.shared.metrics.reconcile("account", "ok");
+            Duration::try_from(left).unwrap_or(RETRY)
         }
-    }
-
-    /// The Secret was changed by us from that version to this one: no reason
-    /// to sign in again.
-    pub(super) fn wrote_secret(&self, name: &str, from: &str, to: &str) {
-        if let Some(last) = self.sign_ins.lock().get_mut(name)
-            && last.fingerprint.secret.as_deref() == Some(from)
-        {
-            last.fingerprint.secret = Some(to.to_owned());
-        }
-    }
+    };
+    let rotation = match ctx.shared.accounts.session(&name) {
+        Some(_) => root_rotation::run(&account, &ctx).await,
+        None => None,
+    };
+    Ok(Action::requeue(rotation.unwrap_or(left).min(left)))
 }
 
 /// An account that is being deleted stays until its leases are revoked: without
 /// its credentials nobody could.
 async fn keep_while_used(account: &AwsAccount, ctx: &Context) {
     let name = account.metadata.name.as_deref().unwrap_or_default();
-    if account.metadata.deletion_timestamp.is_some() && ctx.accounts.leaves(name) {
+    let leaving = account.metadata.deletion_timestamp.is_some();
+    let uid = account.metadata.uid.as_deref();
+    if ctx.accounts.found(name, uid, leaving) {
         ctx.notices.concerns(Concerned::ByAccount(name.to_owned()));
     }
     // The ledger fills up after a start, the cache is complete and lags.
@@ -179,77 +111,112 @@ async fn keep_while_used(account: &AwsAccount, ctx: &Context) {
     }
 }
 
-/// How long the last sign-in is good for, if it worked and nothing changed.
-fn still_good(ctx: &AccountContext, name: &str, fingerprint: &Fingerprint) -> Option<Duration> {
-    ctx.shared.accounts.session(name, None)?;
-    let sign_ins = ctx.sign_ins.lock();
-    let last = sign_ins.get(name)?;
-    if last.fingerprint != *fingerprint || last.failures > 0 {
-        return None;
-    }
-    let whole = Duration::try_from(RECHECK).unwrap_or(RETRY);
-    whole
-        .checked_sub(last.at.elapsed())
-        .filter(|left| !left.is_zero())
-}
-
-/// The next reconciliation of this account signs in, whatever it knows.
-pub fn distrust(ctx: &AccountContext, name: &str) {
-    ctx.sign_ins.lock().remove(name);
-}
-
 /// The account was deleted.
 pub fn forget(ctx: &AccountContext, name: &str) {
-    ctx.sign_ins.lock().remove(name);
+    ctx.sign_ins.forget(name);
     ctx.rotations.lock().remove(name);
 }
 
+/// Signs in, and tells requests and status what came of it; how long that is good
+/// for.
 async fn sign_in(
     account: &AwsAccount,
     credentials: Result<Credentials, String>,
-    ctx: &Context,
-) -> AccountVerdict {
-    let name = account.metadata.name.clone().unwrap_or_default();
-    let mut candidate = None;
-    let outcome = match credentials {
+    version: Version,
+    ctx: &AccountContext,
+) -> SignedDuration {
+    let name = account.metadata.name.as_deref().unwrap_or_default();
+    let shared = &ctx.shared;
+    let basis = Basis::of(account, key_id(&credentials));
+    let (outcome, candidate) = match credentials {
         Ok(credentials) => {
-            let prepared = ctx
-                .signer
-                .prepare(
-                    credentials,
-                    account.spec.region.clone(),
-                    &account.spec.assume_roles,
-                )
-                .await;
-            let outcome = prepared.identify().await;
-            candidate = Some(prepared);
-            outcome
+            let prepared = shared.signer.prepare(credentials, &account.spec).await;
+            (prepared.identify().await, Some(prepared))
         }
-        Err(missing) => SignIn::NoCredentials(missing),
+        Err(missing) => (SignIn::NoCredentials(missing), None),
     };
     let verdict = account::judge(account, &outcome);
-    match (&outcome, candidate) {
-        (SignIn::Identity { account_id, arn }, Some(candidate)) if verdict.ready => {
-            let facts = account::facts(account, account_id, arn, candidate.region());
-            ctx.accounts.signed_in(&name, candidate.session(facts));
-        }
-        _ => ctx.accounts.not_ready(&name, verdict.message.clone()),
-    }
     tracing::info!(
         account = name,
         reason = verdict.reason,
         "{}",
         verdict.message
     );
-    report(account, &outcome, &verdict, ctx).await;
-    ctx.notices.concerns(Concerned::ByAccount(name));
-    verdict
+    let (verdict, kept, news, good_for) = match (&outcome, candidate) {
+        (SignIn::Identity { account_id, arn }, Some(candidate)) if verdict.ready => {
+            let facts = account::facts(account, account_id, arn, candidate.region());
+            let session = candidate.session(facts);
+            let good_for = ctx.sign_ins.worked(name, version, basis, session.expires());
+            // All are told of a sign-in that worked: an hour is the longest that
+            // anything overlooked stays so.
+            shared.accounts.signed_in(name, session);
+            (verdict, Kept::Ended, true, good_for)
+        }
+        _ => {
+            let same = ctx.sign_ins.basis(name).as_ref() == Some(&basis);
+            let good_for = ctx.sign_ins.failed(name, version);
+            let (verdict, kept, news) = without(account, &outcome, verdict, same, shared);
+            (verdict, kept, news, good_for)
+        }
+    };
+    report(account, &outcome, kept, &verdict, shared).await;
+    if news {
+        let whom = Concerned::ByAccount(name.to_owned());
+        shared.notices.concerns(whom);
+    }
+    good_for
+}
+
+/// A sign-in did not work: what that means for the session there was. With the
+/// verdict on the account, and whether requests are to hear of it.
+fn without(
+    account: &AwsAccount,
+    outcome: &SignIn,
+    verdict: AccountVerdict,
+    same: bool,
+    ctx: &Context,
+) -> (AccountVerdict, Kept, bool) {
+    let name = account.metadata.name.as_deref().unwrap_or_default();
+    let reason = verdict.reason;
+    let Some(session) = ctx.accounts.any_session(name) else {
+        return (verdict, Kept::Ended, ctx.accounts.not_ready(name, reason));
+    };
+    let expires = session.expires();
+    let before = Before { same, expires };
+    let kept = sign_in::kept(outcome, before, Timestamp::now());
+    let known = &session.facts;
+    let news = match kept {
+        Kept::Whole => {
+            let facts = account::facts(account, &known.account_id, &known.arn, &known.region);
+            ctx.accounts.signed_in(name, session.with_facts(facts))
+        }
+        Kept::ToRevoke => {
+            let session = session.as_ref().clone();
+            ctx.accounts.only_to_revoke(name, session, reason)
+        }
+        Kept::Ended => ctx.accounts.not_ready(name, reason),
+    };
+    (verdict.with(kept, &known.arn, expires), kept, news)
+}
+
+/// The id of the key, if it comes from a Secret.
+fn key_id(credentials: &Result<Credentials, String>) -> Option<String> {
+    match credentials {
+        Ok(Credentials::Static(key)) => Some(key.id().to_owned()),
+        _ => None,
+    }
 }
 
 /// Writes the status when it says something new. Losing a write is harmless:
 /// the next sign-in writes it.
-async fn report(account: &AwsAccount, outcome: &SignIn, verdict: &AccountVerdict, ctx: &Context) {
-    let status = account::status(account, outcome, verdict, Timestamp::now());
+async fn report(
+    account: &AwsAccount,
+    outcome: &SignIn,
+    kept: Kept,
+    verdict: &AccountVerdict,
+    ctx: &Context,
+) {
+    let status = account::status(account, outcome, kept, verdict, Timestamp::now());
     if account.status.as_ref() == Some(&status) {
         return;
     }
@@ -259,7 +226,7 @@ async fn report(account: &AwsAccount, outcome: &SignIn, verdict: &AccountVerdict
             status: Some(std::mem::take(status)),
             ..account.clone()
         };
-        *status = account::status(&known, outcome, verdict, Timestamp::now());
+        *status = account::status(&known, outcome, kept, verdict, Timestamp::now());
     };
     if let Err(fault) = ctx.hands.report_account(account, change).await {
         tracing::info!(

@@ -14,6 +14,7 @@ mod role;
 mod root_rotation;
 mod scope;
 mod secret_index;
+mod sign_ins;
 mod sweep;
 mod waiting_room;
 mod watches;
@@ -44,11 +45,15 @@ use crate::health::Readiness;
 use crate::metrics::Caches;
 use account::AccountContext;
 use role::RoleContext;
+use sign_ins::SignIns;
 use watches::{is_served, watch_config, watched};
 
 /// Reconciliations of requests at a time, as kube-rs counts: no bound. The
 /// waiting room bounds those that do any work, and knows what is urgent.
 const REQUEST_CONCURRENCY: u16 = 0;
+/// Reconciliations of accounts at a time: no bound. One whose credentials hang
+/// hangs nobody else.
+const ACCOUNT_CONCURRENCY: u16 = 0;
 /// The part of readiness that stands for the accounts' cache.
 const ACCOUNTS: &str = "AwsAccount watch";
 /// The part that stands for the index of our Secrets.
@@ -165,19 +170,23 @@ async fn run_accounts(
     let store = controller.store();
     let ctx = Arc::new(AccountContext {
         shared: shared.clone(),
-        sign_ins: parking_lot::Mutex::default(),
+        sign_ins: SignIns::default(),
         rotations: parking_lot::Mutex::default(),
     });
     let (distrusting, forgetting) = (ctx.clone(), ctx.clone());
-    let suspects = suspects.inspect(move |who| account::distrust(&distrusting, &who.name));
+    let suspects = suspects.inspect(move |who| distrusting.sign_ins.suspect(&who.name));
     let outcomes = controller
-        .with_config(controller::Config::default().concurrency(8))
-        .reconcile_on(concerned::by_secret(&shared, store))
+        .with_config(controller::Config::default().concurrency(ACCOUNT_CONCURRENCY))
+        .reconcile_on(concerned::by_secret(&shared, store.clone()))
         .reconcile_on(suspects)
         .reconcile_on(used)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(account::reconcile, never_fails, ctx);
     drain(outcomes, |_, gone| {
+        // Another one of that name may be there already.
+        if store.get(&ObjectRef::new(gone)).is_some() {
+            return;
+        }
         account::forget(&forgetting, gone);
         shared.accounts.forget(gone);
         shared

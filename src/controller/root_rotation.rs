@@ -14,12 +14,12 @@ use crate::act::RootSecret;
 use crate::api::AwsAccount;
 use crate::aws::{Credentials, Session};
 use crate::key_material::KeyMaterial;
-use crate::plan::account::SignIn;
 use crate::plan::effect::{Attachment, Fault, FaultClass};
 use crate::plan::root_rotation::{
     ANNOTATION, Effect, Marker, Outcome, SecretFacts, Step, Told, View, Work, next, shows, tell,
     unfit, user_of,
 };
+use crate::plan::sign_in::SignIn;
 
 /// Steps that one reconciliation may take; a whole rotation has about 20.
 const MAX_STEPS: usize = 60;
@@ -59,8 +59,8 @@ pub(super) async fn run(account: &AwsAccount, ctx: &AccountContext) -> Option<Du
     let named = account.spec.credentials.as_ref();
     let (Some(secret), Some(session), Some(signed_in)) = (
         named.and_then(|c| c.secret_ref.as_ref()),
-        ctx.shared.accounts.session(name, None),
-        ctx.key_in_use(name),
+        ctx.shared.accounts.session(name),
+        ctx.sign_ins.key_in_use(name),
     ) else {
         if let (true, Err(fault)) = (told, report(account, &Told::default(), &ctx.shared).await) {
             tracing::info!(account = name, error = fault.message, "status not written");
@@ -165,7 +165,7 @@ impl Desk<'_> {
         let Credentials::Static(key) = read_secret(found, self.secret_name)? else {
             return Err("it holds no key".to_owned());
         };
-        let session = shared.accounts.session(self.name, None);
+        let session = shared.accounts.session(self.name);
         let arn = session.map(|s| s.facts.arn.clone()).unwrap_or_default();
         let marker = meta.annotations.as_ref().and_then(|a| a.get(ANNOTATION));
         let facts = SecretFacts {
@@ -240,14 +240,13 @@ impl Desk<'_> {
         let key = self.stored.take().ok_or_else(|| lacking("a key"))?;
         let id = key.id().to_owned();
         let facts = self.session()?.facts.clone();
-        let region = self.account.spec.region.clone();
-        let candidate = shared.signer.prepare(Credentials::Static(key), region, &[]);
-        let candidate = candidate.await;
+        let credentials = Credentials::Static(key);
+        let candidate = shared.signer.prepare(credentials, &self.account.spec).await;
         match candidate.identify().await {
             SignIn::Identity { arn, .. } if arn == facts.arn => {
                 let session = candidate.session(facts);
                 shared.accounts.signed_in(self.name, session);
-                self.ctx.uses_key(self.name, &id);
+                self.ctx.sign_ins.uses_key(self.name, &id);
                 Ok(Outcome::Done)
             }
             SignIn::Identity { arn, .. } => Err(Fault {
@@ -258,12 +257,12 @@ impl Desk<'_> {
                 class: FaultClass::Unavailable,
                 message,
             }),
-            SignIn::Failed(fault) => Err(fault),
+            SignIn::Failed(failure) => Err(failure.fault),
         }
     }
 
     fn session(&self) -> Result<Arc<Session>, Fault> {
-        let session = self.ctx.shared.accounts.session(self.name, None);
+        let session = self.ctx.shared.accounts.session(self.name);
         session.ok_or_else(|| lacking("a session"))
     }
 
@@ -281,7 +280,7 @@ impl Desk<'_> {
             (_, Ok(Outcome::Secret(written))) => {
                 if let Some(seen) = &view.secret {
                     let (from, to) = (&seen.resource_version, &written.resource_version);
-                    self.ctx.wrote_secret(account, from, to);
+                    self.ctx.sign_ins.wrote_secret(account, from, to);
                 }
             }
             _ => {}

@@ -117,7 +117,7 @@ impl Broom {
 
     /// Sweeps one account; whether that could be done.
     async fn sweep(&mut self, name: &str) -> bool {
-        let Some(session) = self.ctx.accounts.session(name, None) else {
+        let Some(session) = self.ctx.accounts.session(name) else {
             return false;
         };
         let session = session.at(Priority::sweep(Timestamp::now()));

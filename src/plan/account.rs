@@ -1,12 +1,13 @@
 //! Whether an account can be used, and what its status says.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::admission::AccountFacts;
-use super::effect::{Fault, FaultClass};
+use super::effect::FaultClass;
 use super::lease::truncate;
+use super::sign_in::{Failure, Kept, SignIn, SignInStep};
 use crate::api::forms::Form;
-use crate::api::{AwsAccount, AwsAccountStatus, ConditionType, set_condition};
+use crate::api::{AwsAccount, AwsAccountSpec, AwsAccountStatus, ConditionType, set_condition};
 
 /// Path under which users are made where the account names none.
 pub const DEFAULT_PATH: &str = "/keylease/";
@@ -15,30 +16,6 @@ pub const DEFAULT_PATH: &str = "/keylease/";
 pub const DEFAULT_MAX_USERS: i32 = 4500;
 /// Region where neither the account nor the environment names one.
 pub const DEFAULT_REGION: &str = "us-east-1";
-/// How often a working sign-in is looked at again. One STS call an hour for
-/// each account; what breaks in between shows in the calls themselves.
-pub const RECHECK: SignedDuration = SignedDuration::from_hours(1);
-/// First pause after a failed sign-in; it doubles up to [`RETRY_CAP`].
-const RETRY_BASE: SignedDuration = SignedDuration::from_secs(1);
-/// Longest pause between sign-ins that fail.
-const RETRY_CAP: SignedDuration = SignedDuration::from_secs(15);
-
-/// What came of signing in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SignIn {
-    /// STS answered.
-    Identity {
-        /// The 12-digit account id.
-        account_id: String,
-        /// Who we are.
-        arn: String,
-    },
-    /// There is nothing to sign in with; the text says what is missing.
-    NoCredentials(String),
-    /// STS was asked and did not accept or did not answer.
-    Failed(Fault),
-}
-
 /// The judgement on an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountVerdict {
@@ -70,42 +47,95 @@ pub fn judge(account: &AwsAccount, sign_in: &SignIn) -> AccountVerdict {
             _ => verdict(true, "SignedIn", format!("signed in as {arn}")),
         },
         SignIn::NoCredentials(what) => verdict(false, "NoCredentials", what.clone()),
-        SignIn::Failed(fault) => {
-            let (reason, advice) = match fault.class {
-                FaultClass::BadCredentials => (
-                    "CredentialsRejected",
-                    "AWS does not accept the credentials; replace them",
+        SignIn::Failed(failure) => {
+            let (reason, advice) = match failure.fault.class {
+                FaultClass::BadCredentials => ("CredentialsRejected", rejected(failure)),
+                FaultClass::AccessDenied => (
+                    "AccessDenied",
+                    "allow the operator to sign in like this".to_owned(),
                 ),
-                FaultClass::AccessDenied => {
-                    ("AccessDenied", "allow the operator to sign in like this")
-                }
-                FaultClass::Refused => ("SignInRefused", "correct the AwsAccount"),
-                _ => ("Unreachable", "AWS does not answer; it is tried again"),
+                FaultClass::Refused => ("SignInRefused", "correct the AwsAccount".to_owned()),
+                FaultClass::Unavailable if failure.step == SignInStep::Source => (
+                    "Unreachable",
+                    "the credentials cannot be had now; it is tried again".to_owned(),
+                ),
+                _ => (
+                    "Unreachable",
+                    "AWS does not answer; it is tried again".to_owned(),
+                ),
             };
-            verdict(false, reason, format!("{advice}: {}", fault.message))
+            let Failure { step, fault, .. } = failure;
+            let message = format!("{advice}: {step}: {}", fault.message);
+            verdict(false, reason, message)
         }
     }
 }
 
-/// The status after a judgement. The id and ARN of a sign-in that worked are
-/// kept while AWS is out of reach: they are still who we are.
+/// What to do about credentials that AWS does not take. It says the same of good
+/// ones that are asked about in a region that does not know them.
+fn rejected(failure: &Failure) -> String {
+    let unknown = ["InvalidClientTokenId", "UnrecognizedClient"];
+    let advice = "AWS does not accept the credentials; replace them";
+    match unknown.iter().any(|c| failure.fault.message.starts_with(c)) {
+        true => format!(
+            "{advice}, or set spec.region: {} may not be enabled in their account, or be of \
+             another partition",
+            failure.region
+        ),
+        false => advice.to_owned(),
+    }
+}
+
+impl AccountVerdict {
+    /// The same where the session that there was is kept.
+    #[must_use]
+    pub fn with(self, kept: Kept, arn: &str, expires: Option<Timestamp>) -> Self {
+        let until = expires.map(|end| format!(" until {}", truncate(end)));
+        let until = until.unwrap_or_default();
+        let message = match kept {
+            Kept::Ended => return self,
+            Kept::Whole => format!(
+                "signed in as {arn}; this session is kept{until}, though signing in anew does not \
+                 succeed: {}",
+                self.message
+            ),
+            Kept::ToRevoke => format!(
+                "{}; what was issued before is still revoked, as {arn}",
+                self.message
+            ),
+        };
+        Self {
+            ready: kept == Kept::Whole,
+            message,
+            ..self
+        }
+    }
+}
+
+/// The status after a judgement. The id and ARN of a sign-in that worked stay
+/// while they are true: as long as its session is kept, and while nothing says
+/// that other credentials are wanted.
 pub fn status(
     account: &AwsAccount,
     sign_in: &SignIn,
+    kept: Kept,
     verdict: &AccountVerdict,
     now: Timestamp,
 ) -> AwsAccountStatus {
     let mut status = account.status.clone().unwrap_or_default();
+    let same_spec = status.observed_generation == account.metadata.generation;
     match sign_in {
         SignIn::Identity { account_id, arn } => {
             status.account_id = Some(account_id.clone());
             status.arn = Some(arn.clone());
         }
-        SignIn::NoCredentials(_) => {
+        _ if kept != Kept::Ended => {}
+        SignIn::Failed(_) if same_spec => {}
+        SignIn::NoCredentials(_) if same_spec && is_ambient(account) => {}
+        SignIn::Failed(_) | SignIn::NoCredentials(_) => {
             status.account_id = None;
             status.arn = None;
         }
-        SignIn::Failed(_) => {}
     }
     status.observed_generation = account.metadata.generation;
     set_condition(
@@ -120,13 +150,17 @@ pub fn status(
     status
 }
 
-/// When to sign in again. `failures` counts those in a row, this one included.
-pub fn next_check(verdict: &AccountVerdict, failures: u32) -> SignedDuration {
-    if verdict.ready {
-        return RECHECK;
-    }
-    let doublings = failures.saturating_sub(1).min(8);
-    RETRY_BASE.saturating_mul(1 << doublings).min(RETRY_CAP)
+fn is_ambient(account: &AwsAccount) -> bool {
+    let credentials = account.spec.credentials.as_ref();
+    credentials.is_none_or(|c| c.secret_ref.is_none())
+}
+
+/// ARNs of an account's settings that tell its partition, the first best.
+pub fn region_hints(spec: &AwsAccountSpec) -> impl Iterator<Item = &str> {
+    let roles = spec.assume_roles.iter().map(|role| role.role_arn.as_str());
+    let users = spec.iam_users.as_ref();
+    let boundary = users.and_then(|u| u.permissions_boundary_arn.as_deref());
+    roles.chain(boundary)
 }
 
 /// What decisions on requests need to know of an account that is signed in.
@@ -158,7 +192,7 @@ pub fn facts(account: &AwsAccount, account_id: &str, arn: &str, region: &str) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::AwsAccountSpec;
+    use crate::plan::effect::Fault;
 
     fn account(expected: Option<&str>) -> AwsAccount {
         AwsAccount::new(
@@ -177,11 +211,28 @@ mod tests {
         }
     }
 
-    fn unreachable() -> SignIn {
-        SignIn::Failed(Fault {
-            class: FaultClass::NoAnswer,
-            message: "connection refused".into(),
+    fn failed(class: FaultClass, message: &str) -> SignIn {
+        SignIn::Failed(Failure {
+            step: SignInStep::Identity,
+            region: "af-south-1".into(),
+            fault: Fault {
+                class,
+                message: message.into(),
+            },
         })
+    }
+
+    fn unreachable() -> SignIn {
+        failed(FaultClass::NoAnswer, "connection refused")
+    }
+
+    /// After a sign-in that worked.
+    fn signed_in() -> AwsAccount {
+        let mut account = account(None);
+        let verdict = judge(&account, &identity());
+        let now = Timestamp::from_second(1_000).unwrap();
+        account.status = Some(status(&account, &identity(), Kept::Ended, &verdict, now));
+        account
     }
 
     #[test]
@@ -197,23 +248,69 @@ mod tests {
     #[test]
     fn an_outage_keeps_the_identity_and_changes_nothing_twice() {
         let now = Timestamp::from_second(1_000).unwrap();
-        let mut account = account(None);
-        let verdict = judge(&account, &identity());
-        account.status = Some(status(&account, &identity(), &verdict, now));
+        let mut account = signed_in();
         let verdict = judge(&account, &unreachable());
         assert_eq!(verdict.reason, "Unreachable");
-        let status_1 = status(&account, &unreachable(), &verdict, now);
+        let status_1 = status(&account, &unreachable(), Kept::Ended, &verdict, now);
         assert_eq!(status_1.account_id.as_deref(), Some("111122223333"));
         account.status = Some(status_1.clone());
         let later = Timestamp::from_second(2_000).unwrap();
-        assert_eq!(status(&account, &unreachable(), &verdict, later), status_1);
+        let status_2 = status(&account, &unreachable(), Kept::Ended, &verdict, later);
+        assert_eq!(status_2, status_1);
     }
 
     #[test]
-    fn recovery_is_looked_for_every_few_seconds() {
-        let down = judge(&account(None), &unreachable());
-        assert_eq!(next_check(&down, 1), RETRY_BASE);
-        assert_eq!(next_check(&down, u32::MAX), RETRY_CAP);
-        assert_eq!(next_check(&judge(&account(None), &identity()), 0), RECHECK);
+    fn a_session_that_is_kept_leaves_the_account_ready_and_says_what_is_wrong() {
+        let account = signed_in();
+        let end = Timestamp::from_second(5_000).unwrap();
+        let arn = "arn:aws:iam::111122223333:user/root";
+        let verdict = judge(&account, &unreachable());
+        let kept = verdict.clone().with(Kept::Whole, arn, Some(end));
+        assert!(kept.ready);
+        assert_eq!(kept.reason, "Unreachable");
+        let told = format!("signed in as {arn}; this session is kept until {end}, though");
+        assert!(kept.message.starts_with(&told), "{}", kept.message);
+        assert!(kept.message.ends_with("connection refused"));
+        let to_revoke = verdict.with(Kept::ToRevoke, arn, None);
+        assert!(!to_revoke.ready);
+        assert!(to_revoke.message.contains("still revoked"));
+    }
+
+    #[test]
+    fn the_identity_goes_when_other_credentials_are_wanted() {
+        let missing = SignIn::NoCredentials("no token".into());
+        let now = Timestamp::from_second(1_000).unwrap();
+        let id = |account: &AwsAccount, kept| {
+            let verdict = judge(account, &missing);
+            status(account, &missing, kept, &verdict, now).account_id
+        };
+        let mut account = signed_in();
+        assert!(
+            id(&account, Kept::Ended).is_some(),
+            "the file may come back"
+        );
+        account.metadata.generation = Some(2);
+        assert!(id(&account, Kept::Whole).is_some());
+        assert_eq!(id(&account, Kept::Ended), None);
+    }
+
+    #[test]
+    fn a_region_that_does_not_know_the_credentials_is_named() {
+        let unknown =
+            "InvalidClientTokenId: The security token included in the request is invalid.";
+        let verdict = judge(&account(None), &failed(FaultClass::BadCredentials, unknown));
+        assert_eq!(verdict.reason, "CredentialsRejected");
+        assert!(
+            verdict.message.contains("af-south-1"),
+            "{}",
+            verdict.message
+        );
+        let wrong = "SignatureDoesNotMatch: The request signature we calculated does not match";
+        let verdict = judge(&account(None), &failed(FaultClass::BadCredentials, wrong));
+        assert!(
+            !verdict.message.contains("af-south-1"),
+            "{}",
+            verdict.message
+        );
     }
 }

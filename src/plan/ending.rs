@@ -80,8 +80,13 @@ pub(super) fn next(view: &View, ending: Ending, now: Timestamp) -> Step {
 /// Whether the account in which the user was made can be reached.
 fn reachable(view: &View, intent: &Intent) -> Result<(), Verdict> {
     match &view.account {
-        AccountView::Ready(account) if account.account_id == intent.account_id => Ok(()),
+        AccountView::Ready(account) | AccountView::OnlyToRevoke(account, _)
+            if account.account_id == intent.account_id =>
+        {
+            Ok(())
+        }
         AccountView::Ready(account) => Err(moved(intent, &account.account_id)),
+        AccountView::OnlyToRevoke(_, verdict) => Err(verdict.clone()),
         AccountView::NotReady(verdict) => Err(verdict.clone()),
         AccountView::Unknown => Err(Verdict::new(
             Reason::AccountNotReady,

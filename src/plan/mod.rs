@@ -28,6 +28,7 @@ pub mod root_rotation;
 pub mod secret;
 mod session;
 pub mod session_spec;
+pub mod sign_in;
 mod status;
 pub mod sweep;
 pub mod ttl;

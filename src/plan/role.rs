@@ -40,7 +40,7 @@ fn judge(role: &AwsRole, account: &AccountView, rival: Option<&str>) -> (bool, S
         return (false, "Deleting".into(), message.into());
     }
     let verdict = match account {
-        AccountView::NotReady(verdict) => verdict.clone(),
+        AccountView::NotReady(verdict) | AccountView::OnlyToRevoke(_, verdict) => verdict.clone(),
         AccountView::Ready(facts) => match admission::check_role(role, facts) {
             Err(verdict) => verdict,
             Ok(()) if rival.is_some() => adopted::rivalry(role, rival.unwrap_or_default()),

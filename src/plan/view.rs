@@ -144,6 +144,10 @@ pub enum AccountView {
     Unknown,
     /// It cannot be used now; the verdict says why.
     NotReady(Verdict),
+    /// Its AWS account can be reached, with credentials before or through another
+    /// object: to take down what was made there. Nothing is made, and the facts
+    /// say nothing of the account's settings; the verdict says why.
+    OnlyToRevoke(Box<AccountFacts>, Verdict),
     /// The operator is signed in.
     Ready(Box<AccountFacts>),
 }

@@ -8,6 +8,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use keylease::api::AwsAccountSpec;
 use keylease::aws::{Calls, Credentials, Session, Signer};
 use keylease::key_material::KeyMaterial;
 use keylease::leader::Leadership;
@@ -88,11 +89,12 @@ impl Echo {
         let http = SharedHttpClient::new(self.clone());
         let signer = Signer::over(http, calls, Leadership::alone());
         let key = Credentials::Static(key());
-        let region = Some("us-east-1".to_owned());
-        signer
-            .prepare(key, region, &[])
-            .await
-            .session(samples::account())
+        let spec = AwsAccountSpec {
+            region: Some("us-east-1".to_owned()),
+            ..AwsAccountSpec::default()
+        };
+        let candidate = signer.prepare(key, &spec).await;
+        candidate.session(samples::account())
     }
 }
 

@@ -26,9 +26,10 @@ pub(super) fn note(effect: &Effect, outcome: &Outcome, view: &View, account: &st
                 error = fault.message,
                 "effect failed"
             );
+            // Unavailable are credentials that cannot be had any more, too.
             let signed_out = matches!(
                 fault.class,
-                FaultClass::BadCredentials | FaultClass::NoAnswer
+                FaultClass::BadCredentials | FaultClass::NoAnswer | FaultClass::Unavailable
             );
             if signed_out && !effect.on_kubernetes() {
                 ctx.notices.suspect(account);

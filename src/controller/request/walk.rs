@@ -106,7 +106,7 @@ async fn perform(
     ctx: &Context,
 ) -> Result<(), Fault> {
     let (account, id) = view.account_wanted().unwrap_or_default();
-    let session = ctx.accounts.session(&account, id.as_deref());
+    let session = ctx.accounts.session_for(&account, id.as_deref());
     let span = journey.effect(view, effect);
     let act = ctx.hands.perform(effect, view, session.as_deref(), key);
     let outcome = act.instrument(span.clone()).await;
@@ -123,7 +123,7 @@ pub(super) async fn take_back_key(view: &mut View, ctx: &Context) {
         return;
     };
     let (account, id) = view.account_wanted().unwrap_or_default();
-    let taken_back = match ctx.accounts.session(&account, id.as_deref()) {
+    let taken_back = match ctx.accounts.session_for(&account, id.as_deref()) {
         Some(session) => session.take_back_key(&user, &key).await,
         None => Err(Fault {
             class: FaultClass::Unavailable,

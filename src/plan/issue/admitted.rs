@@ -42,7 +42,9 @@ pub(super) fn admitted(view: &View, now: Timestamp) -> Result<Granted, Halt> {
     secret::check_template(&view.request).map_err(Halt::Refused)?;
     let account = match &view.account {
         AccountView::Ready(account) => account,
-        AccountView::NotReady(verdict) => return Err(Halt::Waits(verdict.clone())),
+        AccountView::NotReady(verdict) | AccountView::OnlyToRevoke(_, verdict) => {
+            return Err(Halt::Waits(verdict.clone()));
+        }
         AccountView::Unknown => return Err(Halt::Look(Look::Role)),
     };
     let admission = admission::admit(

@@ -19,7 +19,9 @@ pub(super) fn build(view: &View, intent: &Intent, now: Timestamp) -> Step {
         AccountView::Ready(account) => {
             return refuse(view, &moved(intent, &account.account_id), now);
         }
-        AccountView::NotReady(verdict) => return refuse(view, verdict, now),
+        AccountView::NotReady(verdict) | AccountView::OnlyToRevoke(_, verdict) => {
+            return refuse(view, verdict, now);
+        }
         AccountView::Unknown => return Step::Look(Look::Role),
     }
     // The Secret first: whatever stands in its way is found before anything

@@ -13,7 +13,8 @@ pub enum FaultKind {
         status: u16,
         /// Such as `AccessDenied`.
         code: String,
-        /// For people.
+        /// For people. `{n}` becomes a number that grows with each error, as times
+        /// and ids of requests do in what AWS says.
         message: String,
     },
     /// Applied, then the connection is closed without an answer.
@@ -167,6 +168,7 @@ pub(super) struct Target<'a> {
 pub(super) struct Faults {
     rules: Vec<(FaultId, Fault)>,
     next: u64,
+    struck: u64,
 }
 
 impl Faults {
@@ -202,7 +204,12 @@ impl Faults {
         if let Some(times) = &mut rule.times {
             *times -= 1;
         }
-        Some(rule.kind.clone())
+        let mut kind = rule.kind.clone();
+        if let FaultKind::Error { message, .. } = &mut kind {
+            self.struck += 1;
+            *message = message.replace("{n}", &self.struck.to_string());
+        }
+        Some(kind)
     }
 }
 
