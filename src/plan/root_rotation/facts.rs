@@ -73,6 +73,8 @@ pub struct Work {
     pub known: Option<UserKey>,
     /// The attempt failed: clean up, then pause.
     pub abort: bool,
+    /// The id of a key that AWS said not to know when it was to be deleted.
+    missing: Option<String>,
     /// The new key was sent to the Secret, and may be there, or get there yet.
     pub(super) store_in_doubt: bool,
     /// What the account's status says, if this process wrote it.
@@ -263,8 +265,13 @@ impl View {
             }
             // It passes or it does not: the deadline decides.
             (Effect::ProveKey, _) => return prove(work, false, now),
-            // One just made may not be known everywhere yet.
+            // One server of AWS may not know it yet: the second answer is believed.
             (Effect::DeleteKey(id), FaultClass::NotFound) => {
+                if work.missing.take().as_ref() != Some(id) {
+                    work.missing = Some(id.clone());
+                    work.retry_at = later(now, SETTLE);
+                    return;
+                }
                 if work.held.as_ref().is_some_and(|held| held.id == *id) {
                     work.believe_from = later(now, SETTLE);
                     work.listed = None;
