@@ -154,7 +154,7 @@ pub fn left(
 /// of the partition that these ARNs are of, with an STS that is always there.
 pub fn default_region<'a>(arns: impl IntoIterator<Item = &'a str>) -> &'static str {
     let partitions = arns.into_iter().filter_map(|arn| arn.split(':').nth(1));
-    let known = partitions.filter_map(|partition| {
+    let mut known = partitions.filter_map(|partition| {
         Some(match partition {
             "aws" => super::account::DEFAULT_REGION,
             "aws-cn" => "cn-north-1",
@@ -167,7 +167,6 @@ pub fn default_region<'a>(arns: impl IntoIterator<Item = &'a str>) -> &'static s
             _ => return None,
         })
     });
-    let mut known = known;
     known.next().unwrap_or(super::account::DEFAULT_REGION)
 }
 
