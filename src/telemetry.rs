@@ -27,6 +27,10 @@ pub enum LogFormat {
 /// and is capped, so that `--log trace` cannot print one.
 const MAY_BE_VERBOSE: [&str; 2] = ["keylease", "kube_runtime"];
 
+/// Targets that print a whole body where they warn: the Kubernetes client does,
+/// of an answer that it cannot decode, and that may be a Secret.
+const PRINTS_BODIES: [&str; 1] = ["kube_client"];
+
 type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// The level, for as long as the process runs.
@@ -96,19 +100,35 @@ fn parse(filter: &str) -> Result<EnvFilter, String> {
 /// is entered at every poll costs more than the line. Those of [`crate::traces`]
 /// are for another layer.
 fn is_wanted(metadata: &Metadata<'_>) -> bool {
-    let safe = *metadata.level() <= LevelFilter::INFO || may_be_verbose(metadata.target());
+    let safe = *metadata.level() <= cap(metadata.target());
     safe && metadata.is_event()
 }
 
-fn may_be_verbose(target: &str) -> bool {
-    MAY_BE_VERBOSE.iter().any(|allowed| {
-        let rest = target.strip_prefix(allowed);
-        rest.is_some_and(|r| r.is_empty() || r.starts_with("::"))
-    })
+/// The most that a target may log.
+fn cap(target: &str) -> LevelFilter {
+    let of = |crates: &[&str]| crates.iter().any(|name| is_within(target, name));
+    if of(&PRINTS_BODIES) {
+        LevelFilter::ERROR
+    } else if of(&MAY_BE_VERBOSE) {
+        LevelFilter::TRACE
+    } else {
+        LevelFilter::INFO
+    }
+}
+
+fn is_within(target: &str, name: &str) -> bool {
+    let rest = target.strip_prefix(name);
+    rest.is_some_and(|r| r.is_empty() || r.starts_with("::"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::sync::Arc;
+
+    use k8s_openapi::api::core::v1::Secret;
+    use parking_lot::Mutex;
     use tracing::{Subscriber, info_span, subscriber};
 
     use super::*;
@@ -163,9 +183,62 @@ mod tests {
             "rustls",
             "keylease_but_not_ours",
         ] {
-            assert!(!may_be_verbose(target), "{target}");
+            assert!(cap(target) <= LevelFilter::INFO, "{target}");
         }
-        assert!(may_be_verbose("keylease::plan"));
-        assert!(may_be_verbose("kube_runtime::watcher"));
+        assert_eq!(cap("keylease::plan"), LevelFilter::TRACE);
+        assert_eq!(cap("kube_runtime::watcher"), LevelFilter::TRACE);
+    }
+
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Text(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Text {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// An API server whose only answer is a Secret that cannot be decoded.
+    fn garbled_server() -> String {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", server.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut stream, _) = server.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let body = r#"{"kind": "Secret", "data": "c2VjcmV0LWtleQ=="}"#;
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close";
+            let length = body.len();
+            write!(stream, "{head}\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+        });
+        url
+    }
+
+    /// The Kubernetes client warns of an answer that it cannot decode, body and
+    /// all.
+    #[tokio::test]
+    async fn no_body_of_an_answer_is_printed() {
+        let text = Text::default();
+        let into = text.clone();
+        let lines = fmt::layer().with_writer(move || into.clone());
+        let lines = lines.with_filter(FilterFn::new(is_wanted));
+        let _log = subscriber::set_default(tracing_subscriber::registry().with(lines));
+        let config = kube::Config::new(garbled_server().parse().unwrap());
+        let client = kube::Client::try_from(config).unwrap();
+        let secrets: kube::Api<Secret> = kube::Api::default_namespaced(client);
+        let answer = secrets.get("any").await;
+        assert!(
+            matches!(answer, Err(kube::Error::SerdeError(_))),
+            "{answer:?}"
+        );
+        tracing::warn!("what is ours is printed");
+        let text = String::from_utf8(text.0.lock().clone()).unwrap();
+        assert!(text.contains("what is ours is printed"), "{text}");
+        assert!(!text.contains("c2VjcmV0LWtleQ"), "{text}");
     }
 }
