@@ -12,6 +12,7 @@ pub mod aws;
 pub mod cache;
 pub mod cli;
 pub mod controller;
+pub mod decode;
 pub mod health;
 pub mod key_material;
 pub mod leader;

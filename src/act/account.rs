@@ -1,10 +1,10 @@
 //! Effects on an account.
 
 use kube::Api;
-use kube::api::PostParams;
 
-use super::{FIELD_MANAGER, Hands};
+use super::{Hands, write_status};
 use crate::api::{AwsAccount, AwsAccountStatus};
+use crate::decode::Lenient;
 use crate::plan::effect::Fault;
 
 impl Hands {
@@ -20,21 +20,16 @@ impl Hands {
         account: &AwsAccount,
         change: impl FnOnce(&mut AwsAccountStatus),
     ) -> Result<(), Fault> {
-        let api: Api<AwsAccount> = Api::all(self.client.clone());
+        let api: Api<Lenient<AwsAccount>> = Api::all(self.client.clone());
         let name = account.metadata.name.as_deref().unwrap_or_default();
-        let mut current = self.calls.make("get_account", api.get(name)).await?;
+        let Lenient(current) = self.calls.make("get_account", api.get(name)).await?;
         let mut status = current.status.clone().unwrap_or_default();
         change(&mut status);
         let same = current.status.as_ref() == Some(&status);
         if same || current.metadata.uid != account.metadata.uid {
             return Ok(());
         }
-        current.status = Some(status);
-        let params = PostParams {
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-            ..PostParams::default()
-        };
-        let call = api.replace_status(name, &params, &current);
-        self.calls.make("report_account", call).await.map(drop)
+        let write = write_status(&self.calls, "report_account", &api, &current, status);
+        write.await.map(drop)
     }
 }

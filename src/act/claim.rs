@@ -4,10 +4,9 @@
 use std::sync::Arc;
 
 use kube::Api;
-use kube::api::PostParams;
 
-use super::{FIELD_MANAGER, Hands};
-use crate::api::{AwsRole, Holder};
+use super::{Hands, write_status};
+use crate::api::Holder;
 use crate::plan::effect::{Fault, FaultClass, Outcome};
 use crate::plan::view::RoleView;
 
@@ -24,16 +23,10 @@ impl Hands {
                 message: "the role was not read".to_owned(),
             });
         };
-        let mut updated = AwsRole::clone(role);
-        updated.status.get_or_insert_default().holder = holder.cloned();
-        let params = PostParams {
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-            ..PostParams::default()
-        };
-        let api: Api<AwsRole> = Api::all(self.client.clone());
-        let name = role.metadata.name.as_deref().unwrap_or_default();
-        let call = api.replace_status(name, &params, &updated);
-        let written = self.calls.make("claim", call).await?;
+        let mut status = role.status.clone().unwrap_or_default();
+        status.holder = holder.cloned();
+        let api = Api::all(self.client.clone());
+        let written = write_status(&self.calls, "claim", &api, role.as_ref(), status).await?;
         Ok(Outcome::Role(Arc::new(written)))
     }
 }

@@ -7,12 +7,13 @@ mod events;
 mod request;
 mod root_secret;
 mod secret;
+mod status;
 mod workload;
 
 pub use calls::KubeCalls;
 pub use events::Announcer;
 pub use root_secret::RootSecret;
-pub use secret::secrets_api;
+pub use status::{HasStatus, write_status};
 
 use jiff::Timestamp;
 use kube::Client;

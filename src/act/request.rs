@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use serde_json::json;
 
-use super::{FIELD_MANAGER, Hands};
+use super::{FIELD_MANAGER, Hands, write_status};
 use crate::api::AwsCredentialRequest;
+use crate::decode::Lenient;
 use crate::plan::effect::{Fault, Outcome, Report};
 use crate::plan::intent::{FINALIZER, INTENT_ANNOTATION, Intent};
 
@@ -53,26 +54,19 @@ impl Hands {
         };
         let patch = Patch::Merge(&patch);
         let call = api.patch(name, &params, &patch);
-        let patched = self.calls.make(operation, call).await?;
+        let Lenient(patched) = self.calls.make(operation, call).await?;
         Ok(Outcome::Request(Arc::new(patched)))
     }
 
-    /// Writes the status as a whole, then tells the event.
+    /// Writes the status, then tells the event.
     pub(super) async fn report(
         &self,
         request: &AwsCredentialRequest,
         report: &Report,
     ) -> Result<Outcome, Fault> {
         let api = self.requests(request);
-        let name = request.metadata.name.as_deref().unwrap_or_default();
-        let mut updated = request.clone();
-        updated.status = Some(report.status.clone());
-        let params = PostParams {
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-            ..PostParams::default()
-        };
-        let call = api.replace_status(name, &params, &updated);
-        let written = self.calls.make("report", call).await?;
+        let status = report.status.clone();
+        let written = write_status(&self.calls, "report", &api, request, status).await?;
         if let Some(event) = &report.event {
             self.announcer.tell(&written, event).await;
         }
@@ -98,7 +92,7 @@ impl Hands {
         Ok(Outcome::Done)
     }
 
-    fn requests(&self, request: &AwsCredentialRequest) -> Api<AwsCredentialRequest> {
+    fn requests(&self, request: &AwsCredentialRequest) -> Api<Lenient<AwsCredentialRequest>> {
         Api::namespaced(self.client.clone(), request.namespace_name())
     }
 }

@@ -7,6 +7,7 @@ use zeroize::Zeroize;
 
 use super::{FIELD_MANAGER, Hands};
 use crate::api::AwsCredentialRequest;
+use crate::decode::Lenient;
 use crate::key_material::KeyMaterial;
 use crate::plan::effect::{Amendment, Fault, FaultClass, Outcome};
 use crate::plan::lease::Term;
@@ -14,14 +15,14 @@ use crate::plan::secret::{SecretFacts, SecretView, amendment, render};
 use crate::plan::view::{AccountView, View};
 
 /// Secrets in the request's own namespace: there is no other way to one.
-pub fn secrets_api(client: &Client, request: &AwsCredentialRequest) -> Api<Secret> {
+fn secrets_api(client: &Client, request: &AwsCredentialRequest) -> Api<Lenient<Secret>> {
     Api::namespaced(client.clone(), request.namespace_name())
 }
 
 impl Hands {
     /// A dry-run create of the Secret, without data.
     pub(super) async fn check_secret(&self, view: &View) -> Result<Outcome, Fault> {
-        let secret = render(&view.request, region(view), None);
+        let secret = Lenient(render(&view.request, region(view), None));
         let params = PostParams {
             dry_run: true,
             field_manager: Some(FIELD_MANAGER.to_owned()),
@@ -40,7 +41,7 @@ impl Hands {
         key: &KeyMaterial,
         term: &Term,
     ) -> Result<Outcome, Fault> {
-        let mut secret = render(&view.request, region(view), Some((key, term)));
+        let mut secret = Lenient(render(&view.request, region(view), Some((key, term))));
         let api = secrets_api(&self.client, &view.request);
         let params = PostParams {
             dry_run: false,

@@ -5,12 +5,13 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::{FIELD_MANAGER, Hands};
 use crate::api::{AwsCredentialRequest, Workload, WorkloadKind};
-use crate::plan::effect::{Fault, Outcome};
+use crate::decode::{Lenient, Salvage};
+use crate::plan::effect::{Fault, FaultClass, Outcome};
+use crate::plan::naming::is_object_name;
 
 /// Annotation in the pod template.
 const MARK: &str = "keylease.dev/access-key-id";
@@ -37,16 +38,19 @@ impl Hands {
         key_id: &str,
     ) -> Result<Outcome, Fault>
     where
-        K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + DeserializeOwned
-            + std::fmt::Debug,
+        K: Salvage + kube::Resource<Scope = NamespaceResourceScope> + Clone + std::fmt::Debug,
     {
+        if !is_object_name(&workload.name) {
+            return Err(Fault {
+                class: FaultClass::NotFound,
+                message: format!("no workload can be named {:?}", workload.name),
+            });
+        }
         // The mark tells one request's key from another's: two requests may
         // roll the same workload.
         let mark = format!("{MARK}.{}", request.uid_str());
         let patch = json!({"spec": {"template": {"metadata": {"annotations": {mark: key_id}}}}});
-        let api: Api<K> = Api::namespaced(self.client.clone(), request.namespace_name());
+        let api: Api<Lenient<K>> = Api::namespaced(self.client.clone(), request.namespace_name());
         let params = PatchParams {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PatchParams::default()

@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::forms::{self, Form};
-use super::{GoDuration, NameRef};
+use super::{Defects, GoDuration, NameRef};
 
 /// How the operator signs in to one AWS account, and the bounds for every IAM
 /// user that it makes there.
@@ -95,6 +95,12 @@ pub struct AwsAccountSpec {
     /// prints. Default: the key is never changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_rotation: Option<RootRotation>,
+
+    /// What of the object could not be read. It is no part of it: whoever reads
+    /// objects from the API server notes it here, for decisions to see.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub unreadable: Defects,
 }
 
 /// How often the operator's own access key is replaced.

@@ -5,20 +5,29 @@
 //! Nothing here decides anything: the types carry what was said, `plan`
 //! judges it. Rules that one object alone can break are CEL beside the field.
 
+// The copy of a struct that KubeSchema makes has the field that notes what could
+// not be read, and does not read it.
+#[allow(dead_code)]
 mod account;
 mod conditions;
+mod defects;
 mod duration;
 pub mod forms;
+#[allow(dead_code)]
 mod request;
 mod request_status;
+#[allow(dead_code)]
 mod role;
+mod time;
 
 pub use account::*;
 pub use conditions::{Condition, ConditionType, get_condition, set_condition};
+pub use defects::Defects;
 pub use duration::{BadDuration, GoDuration, format_duration};
 pub use request::*;
 pub use request_status::*;
 pub use role::*;
+pub use time::{BadTime, Rfc3339};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{CustomResourceExt, KubeSchema};
@@ -68,5 +77,6 @@ fn without_nullable(crd: CustomResourceDefinition) -> CustomResourceDefinition {
 pub struct NameRef {
     /// Name of the object, for example `developer-access`.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')").message("name must be the name of a Kubernetes object: lower-case letters, digits, - and ., each part between dots beginning and ending with a letter or digit"))]
     pub name: String,
 }

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema, ResourceExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::forms::Form;
-use super::{AwsCredentialRequestStatus, GoDuration, NameRef};
+use super::{AwsCredentialRequestStatus, Defects, GoDuration, NameRef, Rfc3339};
 
 /// Asks for one AWS credential of a role. The answer is a Secret in the same
 /// namespace that holds an access key, already proven to work, and a lease in
@@ -120,6 +119,12 @@ pub struct AwsCredentialRequestSpec {
     /// usual key names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretTemplate>,
+
+    /// What of the object could not be read. It is no part of it: whoever reads
+    /// objects from the API server notes it here, for decisions to see.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub unreadable: Defects,
 }
 
 /// What happens when a lease ends.
@@ -150,8 +155,10 @@ pub struct Rotation {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Renew {
-    /// When the renewal was asked for. Each new time renews once.
-    pub at: Time,
+    /// When the renewal was asked for. Each new time renews once. RFC 3339,
+    /// between the years 2000 and 9998. Example: `2026-11-23T10:00:00Z`.
+    #[x_kube(validation = Rule::new("self.matches('^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$') && timestamp(self) >= timestamp('2000-01-01T00:00:00Z') && timestamp(self) < timestamp('9999-01-01T00:00:00Z')").message("renew.at must be an RFC 3339 time between the years 2000 and 9998, such as 2026-11-23T10:00:00Z"))]
+    pub at: Rfc3339,
     /// How long the lease is to live from now. It ends at the latest when the
     /// role's maximum since issue is reached. Default: the lease's length.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -167,6 +174,7 @@ pub struct Workload {
     pub kind: WorkloadKind,
     /// Its name.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')").message("restart names a workload by its name: lower-case letters, digits, - and ., each part between dots beginning and ending with a letter or digit"))]
     pub name: String,
 }
 
@@ -190,7 +198,7 @@ pub struct SecretTemplate {
     /// Default: the request's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')").message("secret.name must be a valid name of a Secret: lower-case letters, digits, - and ."))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')").message("secret.name must be a valid name of a Secret: lower-case letters, digits, - and ., each part between dots beginning and ending with a letter or digit"))]
     pub name: Option<String>,
 
     /// Labels to put on the Secret. Keys under `keylease.dev/` are ours.

@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::forms::{self, Form};
-use super::{GoDuration, NameRef, TagValue};
+use super::{Defects, GoDuration, NameRef, Rfc3339, TagValue};
 
 /// Which AWS permissions a credential carries, which namespaces may ask for
 /// it, and how long it lives.
@@ -95,9 +95,17 @@ pub struct AwsRoleSpec {
     /// Revokes every credential of this role that was issued before this time:
     /// requests with `onExpiry: Revoke` end as `Revoked`, those with `Rotate`
     /// get a new credential. `kubectl keylease revoke --role` sets it to now.
-    /// What was revoked stays so, should this be taken back.
+    /// What was revoked stays so, should this be taken back. RFC 3339, between
+    /// the years 2000 and 9998. Example: `2026-11-23T10:00:00Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub revoke_before: Option<Time>,
+    #[x_kube(validation = Rule::new("self.matches('^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$') && timestamp(self) >= timestamp('2000-01-01T00:00:00Z') && timestamp(self) < timestamp('9999-01-01T00:00:00Z')").message("revokeBefore must be an RFC 3339 time between the years 2000 and 9998, such as 2026-11-23T10:00:00Z"))]
+    pub revoke_before: Option<Rfc3339>,
+
+    /// What of the object could not be read. It is no part of it: whoever reads
+    /// objects from the API server notes it here, for decisions to see.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub unreadable: Defects,
 }
 
 /// How many leases there may be at a time.

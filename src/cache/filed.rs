@@ -12,6 +12,7 @@ use super::glance::Glance;
 use super::sheet::Sheet;
 use super::slim::slim;
 use crate::api::AwsCredentialRequest;
+use crate::decode::Lenient;
 
 /// A request, folded up: about a fifth of the memory of the open one.
 ///
@@ -68,7 +69,10 @@ impl Filed {
     /// It cannot be read back.
     pub fn open(&self) -> Result<AwsCredentialRequest, Unreadable> {
         let text = self.sheet.unfold()?;
-        serde_json::from_slice(&text).map_err(|e| Unreadable(e.to_string()))
+        let mut request: AwsCredentialRequest =
+            serde_json::from_slice(&text).map_err(|e| Unreadable(e.to_string()))?;
+        request.spec.unreadable = self.glance.unreadable.clone();
+        Ok(request)
     }
 }
 
@@ -81,7 +85,7 @@ impl Unreadable {
 
 impl<'de> Deserialize<'de> for Filed {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let request = AwsCredentialRequest::deserialize(from)?;
+        let Lenient(request) = Lenient::deserialize(from)?;
         Self::new(request).map_err(D::Error::custom)
     }
 }

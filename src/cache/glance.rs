@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::api::{
-    AwsCredentialRequest, AwsCredentialRequestStatus, ConditionType, Phase, get_condition,
+    AwsCredentialRequest, AwsCredentialRequestStatus, ConditionType, Defects, Phase, get_condition,
 };
 use crate::plan::intent::{INTENT_ANNOTATION, has_finalizer};
 
@@ -20,6 +20,8 @@ pub struct Glance {
     pub due: Option<Timestamp>,
     /// See [`holds`].
     pub holds: bool,
+    /// What of it could not be read.
+    pub unreadable: Defects,
 }
 
 impl Glance {
@@ -31,6 +33,7 @@ impl Glance {
             phase: request.status.as_ref().and_then(|s| s.phase),
             due: due(request),
             holds: holds(request),
+            unreadable: request.spec.unreadable.clone(),
         }
     }
 }
@@ -98,6 +101,7 @@ mod tests {
             phase: Some(Phase::Ready),
             due: Some(end.expires_at.0),
             holds: true,
+            unreadable: Defects::default(),
         };
         assert_eq!(Glance::of(&request), glance);
         request.metadata.finalizers = None;

@@ -12,6 +12,7 @@ use crate::act::{Announcer, Hands, KubeCalls};
 use crate::api::{AwsAccount, GoDuration};
 use crate::aws::{Calls, Session, Signer, http, roots};
 use crate::controller::credentials;
+use crate::decode::Lenient;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::observe::cluster_id;
@@ -123,10 +124,11 @@ async fn sweep_all(args: Args) -> Result<ExitCode, String> {
     };
     let sweeper = Sweeper { hands, cluster };
     let signer = Signer::over(aws, Calls::new(metrics), Leadership::alone());
-    let api: Api<AwsAccount> = Api::all(client);
+    let api: Api<Lenient<AwsAccount>> = Api::all(client);
     let everything = ListParams::default();
     let listed = calls.make("list_accounts", api.list(&everything));
-    let mut accounts = listed.await.map_err(told)?.items;
+    let listed = listed.await.map_err(told)?.items.into_iter();
+    let mut accounts: Vec<AwsAccount> = listed.map(|Lenient(account)| account).collect();
     if let Some(missing) = args
         .accounts
         .iter()

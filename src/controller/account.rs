@@ -21,13 +21,18 @@ use crate::act::KubeCalls;
 use crate::api::{AwsAccount, AwsAccountStatus};
 use crate::aws::Credentials;
 use crate::key_material::KeyMaterial;
+use crate::observe::find;
 use crate::plan::account::{self, AccountVerdict};
 use crate::plan::effect::Fault;
 use crate::plan::sign_in::{self, Before, Kept, SignIn};
+use crate::plan::unreadable;
 
 /// When to try again after the API server did not serve.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// When to look again at an account whose sign-in cannot be read, should its
+/// correction be missed.
+const UNREADABLE: Duration = Duration::from_secs(300);
 /// How often an account that is being deleted is asked whether it is still
 /// needed.
 const LEAVING: Duration = Duration::from_secs(1);
@@ -53,6 +58,13 @@ pub async fn reconcile(
     let name = account.metadata.name.clone().unwrap_or_default();
     keep_while_used(&account, &ctx.shared).await;
     let shared = &ctx.shared;
+    if let (Some(verdict), false) = (
+        account::unreadable(&account),
+        account::sign_in_is_readable(&account),
+    ) {
+        keep_sign_in(&account, &verdict, shared).await;
+        return Ok(Action::requeue(UNREADABLE));
+    }
     let found = credentials(
         &account,
         &shared.client,
@@ -105,9 +117,57 @@ async fn keep_while_used(account: &AwsAccount, ctx: &Context) {
             .requests
             .find(|r| r.glance.holds && *r.glance.account == *name)
             .is_some();
-    let api: Api<AwsAccount> = Api::all(ctx.client.clone());
+    let api = Api::all(ctx.client.clone());
     if let Err(fault) = hold(&api, &ctx.hands.calls, account, in_use).await {
         tracing::info!(account = name, error = fault.message, "account not held");
+    }
+}
+
+/// What the account signs in with cannot be read: the session there is stays, for
+/// the leases that it has to end, and no other is made.
+async fn keep_sign_in(account: &AwsAccount, verdict: &AccountVerdict, ctx: &Context) {
+    let name = account.metadata.name.as_deref().unwrap_or_default();
+    let news = match ctx.accounts.any_session(name) {
+        Some(session) => {
+            let session = session.as_ref().clone();
+            ctx.accounts.only_to_revoke(name, session, verdict.reason)
+        }
+        None => ctx.accounts.not_ready(name, verdict.reason),
+    };
+    tracing::warn!(account = name, "{}", verdict.message);
+    ctx.metrics.reconcile("account", "unreadable");
+    let told = |status: &mut AwsAccountStatus| {
+        account::tell(status, account, verdict, Timestamp::now());
+    };
+    let mut status = account.status.clone().unwrap_or_default();
+    told(&mut status);
+    if account.status.as_ref() != Some(&status) {
+        write(account, &status, told, ctx).await;
+    }
+    if news {
+        let whom = Concerned::ByAccount(name.to_owned());
+        ctx.notices.concerns(whom);
+    }
+}
+
+/// Writes the status, and tells as an event that the account cannot be read.
+async fn write(
+    account: &AwsAccount,
+    status: &AwsAccountStatus,
+    change: impl FnOnce(&mut AwsAccountStatus),
+    ctx: &Context,
+) {
+    let written = ctx.hands.report_account(account, change).await;
+    let before = account.status.clone().unwrap_or_default().conditions;
+    if let Some(event) = unreadable::news(&before, &status.conditions) {
+        ctx.hands.announcer.tell(account, &event).await;
+    }
+    if let Err(fault) = written {
+        tracing::info!(
+            account = account.metadata.name,
+            error = fault.message,
+            "account status not written"
+        );
     }
 }
 
@@ -228,13 +288,7 @@ async fn report(
         };
         *status = account::status(&known, outcome, kept, verdict, Timestamp::now());
     };
-    if let Err(fault) = ctx.hands.report_account(account, change).await {
-        tracing::info!(
-            account = account.metadata.name,
-            error = fault.message,
-            "account status not written"
-        );
-    }
+    write(account, &status, change, ctx).await;
 }
 
 /// See [`credentials`].
@@ -255,10 +309,8 @@ pub async fn credentials(
     let Some(secret) = named.and_then(|c| c.secret_ref.as_ref()) else {
         return Ok((Ok(Credentials::Ambient), None));
     };
-    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let found = calls
-        .make("get_account_secret", api.get_opt(&secret.name))
-        .await?;
+    let api = Api::namespaced(client.clone(), namespace);
+    let found: Option<Secret> = find(calls, "get_account_secret", &api, &secret.name).await?;
     let place = format!("Secret {} in namespace {namespace}", secret.name);
     Ok(match found {
         Some(found) => {

@@ -15,6 +15,7 @@ use super::context::{Concerned, Context};
 use super::watches::watch_config;
 use crate::api::{AwsAccount, AwsRole, Phase};
 use crate::cache::Filed;
+use crate::decode::Lenient;
 
 /// Notices that are taken in together.
 const NOTICES: usize = 1024;
@@ -23,7 +24,8 @@ pub(super) fn by_secret(
     ctx: &Context,
     accounts: Store<AwsAccount>,
 ) -> impl Stream<Item = ObjectRef<AwsAccount>> + use<> {
-    let api: Api<PartialObjectMeta<Secret>> = Api::namespaced(ctx.client.clone(), &ctx.namespace);
+    let api: Api<Lenient<PartialObjectMeta<Secret>>> =
+        Api::namespaced(ctx.client.clone(), &ctx.namespace);
     watcher::watcher(api, watch_config())
         .default_backoff()
         .filter_map(|event| {

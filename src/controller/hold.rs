@@ -2,12 +2,12 @@
 
 use std::fmt::Debug;
 
+use kube::Api;
 use kube::api::{Patch, PatchParams};
-use kube::{Api, Resource};
-use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::act::{FIELD_MANAGER, KubeCalls};
+use crate::decode::{Lenient, Salvage};
 use crate::plan::effect::Fault;
 
 /// Finalizer on a role or an account that is in use.
@@ -16,13 +16,13 @@ const HOLD: &str = "keylease.dev/leases";
 /// Puts the hold on while there are leases, and takes it off when there are
 /// none. Nothing is written where nothing changes.
 pub(super) async fn hold<K>(
-    api: &Api<K>,
+    api: &Api<Lenient<K>>,
     calls: &KubeCalls,
     object: &K,
     in_use: bool,
 ) -> Result<(), Fault>
 where
-    K: Resource + Clone + DeserializeOwned + Debug,
+    K: Salvage + Clone + Debug,
 {
     let meta = object.meta();
     let finalizers = meta.finalizers.clone().unwrap_or_default();

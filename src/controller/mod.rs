@@ -27,12 +27,12 @@ pub use scope::Scope;
 pub use secret_index::SecretIndex;
 pub use waiting_room::WaitingRoom;
 
-use std::convert::Infallible;
+use std::convert::{Infallible, identity};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::channel::mpsc::UnboundedReceiver;
-use futures::{Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt};
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
@@ -41,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{AwsAccount, AwsRole};
 use crate::cache::Filed;
+use crate::decode::{self, Lenient};
 use crate::health::Readiness;
 use crate::metrics::Caches;
 use account::AccountContext;
@@ -56,6 +57,10 @@ const REQUEST_CONCURRENCY: u16 = 0;
 const ACCOUNT_CONCURRENCY: u16 = 0;
 /// The part of readiness that stands for the accounts' cache.
 const ACCOUNTS: &str = "AwsAccount watch";
+/// The part that stands for the roles' cache.
+const ROLES: &str = "AwsRole watch";
+/// The part that stands for the requests' cache.
+const REQUESTS: &str = "AwsCredentialRequest watch";
 /// The part that stands for the index of our Secrets.
 const SECRETS: &str = "Secret watch";
 /// The part that stands for the first sign-in to each account.
@@ -79,9 +84,9 @@ impl Controllers {
         let scope = scope.clone();
         let served = move |request: &Filed| is_served(request, &scope);
         Self {
-            accounts: watched(client, ACCOUNTS, readiness, |_| true),
-            roles: watched(client, "AwsRole watch", readiness, |_| true),
-            requests: watched(client, "AwsCredentialRequest watch", readiness, served),
+            accounts: watched(client, ACCOUNTS, readiness, decode::each, |_| true),
+            roles: watched(client, ROLES, readiness, decode::each, |_| true),
+            requests: watched(client, REQUESTS, readiness, identity, served),
         }
     }
 
@@ -203,18 +208,20 @@ async fn run_roles(
     readiness: Readiness,
     stop: CancellationToken,
 ) {
-    if stop
-        .run_until_cancelled(readiness.wait(SIGN_IN))
-        .await
-        .is_none()
-    {
-        return;
-    }
     let store = controller.store();
-    let accounts: Api<AwsAccount> = Api::all(shared.client.clone());
+    let accounts: Api<Lenient<AwsAccount>> = Api::all(shared.client.clone());
     let notices = shared.notices.clone();
+    // The cache fills before the accounts are signed in to; roles are judged
+    // after that.
+    let signed_in = stop
+        .clone()
+        .run_until_cancelled_owned(async move { readiness.wait(SIGN_IN).await })
+        .map(drop)
+        .boxed()
+        .shared();
     let ctx = Arc::new(RoleContext {
         shared,
+        signed_in,
         known: parking_lot::Mutex::default(),
     });
     let outcomes = controller
@@ -248,6 +255,7 @@ async fn run_requests(
     let started = async {
         ctx.secrets.synced(&ctx.scope, &ctx.client).await;
         readiness.reached(SECRETS);
+        readiness.wait(ROLES).await;
         readiness.wait(SIGN_IN).await;
     };
     if stop.run_until_cancelled(started).await.is_none() {
@@ -264,6 +272,7 @@ async fn run_requests(
         .run(request::reconcile, never_fails, ctx.clone());
     drain(outcomes, |namespace, name| {
         ctx.waiting_room.leave(namespace, name);
+        ctx.desk.forget(namespace, name);
         // A session has no finalizer: its request just vanishes.
         if let Some(role) = ctx.ledger.leave(namespace, name) {
             ctx.notices.counted(&role, None);

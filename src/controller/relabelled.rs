@@ -14,10 +14,11 @@ use kube::{Api, Client, ResourceExt};
 
 use super::context::{Concerned, Notices};
 use super::watches::watch_config;
+use crate::decode::Lenient;
 
 /// Tells of each change, for as long as it is polled.
 pub(super) async fn tell(client: Client, notices: Notices) {
-    let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
+    let api: Api<Lenient<PartialObjectMeta<Namespace>>> = Api::all(client);
     let mut events = std::pin::pin!(watcher::watcher(api, watch_config()).default_backoff());
     let mut known = Known::default();
     while let Some(event) = events.next().await {
@@ -41,7 +42,7 @@ struct Known(HashMap<String, u64>);
 impl Known {
     /// The namespace, if it was known and its labels are others now. One that is
     /// new has no requests yet.
-    fn changed(&mut self, event: &Event<PartialObjectMeta<Namespace>>) -> Option<String> {
+    fn changed(&mut self, event: &Event<Lenient<PartialObjectMeta<Namespace>>>) -> Option<String> {
         match event {
             Event::Apply(namespace) | Event::InitApply(namespace) => {
                 let mut hasher = DefaultHasher::new();

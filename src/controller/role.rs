@@ -6,21 +6,22 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::{BoxFuture, Shared};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Api;
-use kube::api::PostParams;
 use kube::runtime::controller::Action;
 use parking_lot::Mutex;
 
 use super::context::{Concerned, Context};
 use super::hold::hold;
 use super::request::{rival, until_then};
-use crate::act::FIELD_MANAGER;
+use crate::act::write_status;
 use crate::api::{AwsRole, AwsRoleStatus};
 use crate::plan;
 use crate::plan::effect::Fault;
 use crate::plan::mark;
+use crate::plan::unreadable;
 
 /// When to try again after the API server did not take a write.
 const RETRY: Duration = Duration::from_secs(5);
@@ -32,6 +33,8 @@ const PACE: Duration = Duration::from_secs(1);
 pub struct RoleContext {
     /// What all controllers share.
     pub shared: Arc<Context>,
+    /// Completes when each account was signed in to, or this process ends.
+    pub signed_in: Shared<BoxFuture<'static, ()>>,
     /// What was done about each role, by name.
     pub known: Mutex<HashMap<String, Known>>,
 }
@@ -61,6 +64,7 @@ impl Known {
 /// # Errors
 /// None: failures are logged and counted here.
 pub async fn reconcile(role: Arc<AwsRole>, ctx: Arc<RoleContext>) -> Result<Action, Infallible> {
+    ctx.signed_in.clone().await;
     let name = role.metadata.name.clone().unwrap_or_default();
     let account = ctx.shared.accounts.view(&role.spec.account_ref.name, None);
     let (leases, settled) = leases(&name, &ctx.shared);
@@ -82,8 +86,8 @@ pub async fn reconcile(role: Arc<AwsRole>, ctx: Arc<RoleContext>) -> Result<Acti
     tell_requests(&name, &role, &ctx);
     // What was written comes back as an event; the hold follows then.
     if let Ok(false) = done {
-        let api: Api<AwsRole> = Api::all(ctx.shared.client.clone());
-        let held = hold(&api, &ctx.shared.hands.calls, &role, leases > 0).await;
+        let api = Api::all(ctx.shared.client.clone());
+        let held = hold::<AwsRole>(&api, &ctx.shared.hands.calls, &role, leases > 0).await;
         done = held.map(|()| false);
     }
     match done {
@@ -145,15 +149,14 @@ async fn report(
         known.written = Some(Instant::now());
         known.marked.clone_from(&status.revoked_before);
     }
-    let mut updated = role.clone();
-    updated.status = Some(status);
-    let params = PostParams {
-        field_manager: Some(FIELD_MANAGER.to_owned()),
-        ..PostParams::default()
-    };
     let shared = &ctx.shared;
-    let api: Api<AwsRole> = Api::all(shared.client.clone());
-    let call = api.replace_status(name, &params, &updated);
-    let written = shared.hands.calls.make("report_role", call).await?;
+    let api = Api::all(shared.client.clone());
+    let write = write_status(&shared.hands.calls, "report_role", &api, role, status);
+    let written = write.await?;
+    let conditions = |role: &AwsRole| role.status.clone().unwrap_or_default().conditions;
+    if let Some(event) = unreadable::news(&conditions(role), &conditions(&written)) {
+        tracing::warn!(role = name, "{}", event.message);
+        shared.hands.announcer.tell(role, &event).await;
+    }
     Ok(written.metadata.resource_version != role.metadata.resource_version)
 }

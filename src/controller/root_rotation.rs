@@ -112,7 +112,8 @@ fn period(account: &AwsAccount) -> Option<SignedDuration> {
     let leaving = account.metadata.deletion_timestamp.is_some();
     let chained = !account.spec.assume_roles.is_empty();
     let period = asked.period.get().ok()?;
-    (!leaving && !chained && period.is_positive()).then_some(period)
+    let readable = account.spec.unreadable.is_empty();
+    (readable && !leaving && !chained && period.is_positive()).then_some(period)
 }
 
 async fn go_on(view: &mut View, desk: &mut Desk<'_>) -> Option<Duration> {

@@ -18,6 +18,7 @@ use super::scope::{Scope, Watched};
 use super::watches::watch_config;
 use crate::api::AwsCredentialRequest;
 use crate::cache::Filed;
+use crate::decode::Lenient;
 use crate::plan::secret::MANAGED_BY;
 use crate::plan::secret::key_in;
 use crate::plan::view::SecretHint;
@@ -61,7 +62,7 @@ impl Default for SecretIndex {
     }
 }
 
-type SecretMeta = PartialObjectMeta<Secret>;
+type SecretMeta = Lenient<PartialObjectMeta<Secret>>;
 
 impl SecretIndex {
     /// What is known of the Secret of this request.

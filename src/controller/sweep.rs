@@ -16,6 +16,7 @@ use super::context::{Concerned, Context};
 use super::{ACCOUNTS, SIGN_IN};
 use crate::api::{AwsAccount, SweepHalt};
 use crate::aws::Session;
+use crate::decode::Lenient;
 use crate::health::Readiness;
 use crate::metrics::Tally;
 use crate::plan::effect::{Announcement, Fault};
@@ -122,11 +123,11 @@ impl Broom {
         };
         let session = session.at(Priority::sweep(Timestamp::now()));
         let begun = Instant::now();
-        let api: Api<AwsAccount> = Api::all(self.ctx.client.clone());
+        let api: Api<Lenient<AwsAccount>> = Api::all(self.ctx.client.clone());
         let calls = &self.ctx.hands.calls;
         // The approval is on it, and that is not taken from a cache.
         let account = match calls.make("get_account", api.get(name)).await {
-            Ok(account) => account,
+            Ok(Lenient(account)) => account,
             Err(fault) => {
                 tracing::info!(account = name, error = fault.message, "account not swept");
                 return false;
@@ -191,7 +192,7 @@ impl Broom {
         let kind = kind.as_str();
         tracing::info!(namespace, request = name, kind, "its user is looked at");
         self.ctx.metrics.sweep.suspected(kind);
-        self.ctx.desk.doubt(uid);
+        self.ctx.desk.doubt(uid, namespace, name);
         let request = ObjectRef::new(name).within(namespace);
         self.ctx.notices.concerns(Concerned::This(request));
     }

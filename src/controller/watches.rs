@@ -29,25 +29,29 @@ pub(super) fn watch_config() -> watcher::Config {
 }
 
 /// A controller whose watch is written into a cache, and noted when that is
-/// filled; what is not wanted is left out.
+/// filled; what is not wanted is left out. Objects are read as `W`, a type that
+/// decodes whatever the API server holds, and kept as `K`.
 ///
 /// The stream is our own for two reasons. `Store::wait_until_ready` wakes one
 /// waiter only, and the controller is one already; and the stream that
 /// `Controller::new` makes leaves deletions out, which is how an account is
 /// forgotten.
-pub(super) fn watched<K>(
+pub(super) fn watched<W, K>(
     client: &Client,
     part: &'static str,
     readiness: &Readiness,
+    open: fn(Event<W>) -> Event<K>,
     wanted: impl Fn(&K) -> bool + Send + 'static,
 ) -> Controller<K>
 where
+    W: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
     readiness.expect(part);
     let readiness = readiness.clone();
     let (reader, writer) = reflector::store();
     let events = watcher::watcher(Api::all(client.clone()), watch_config())
+        .map_ok(open)
         .try_filter(move |event| std::future::ready(object_of(event).is_none_or(&wanted)))
         .modify(slim)
         .reflect(writer);

@@ -41,6 +41,13 @@ struct RootKeyLabels {
     account: String,
 }
 
+/// Labels of objects that cannot be read.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct KindLabels {
+    /// `AwsAccount`, `AwsRole` or `AwsCredentialRequest`.
+    kind: &'static str,
+}
+
 /// The caches that are counted.
 pub struct Caches {
     /// All accounts.
@@ -59,6 +66,7 @@ pub struct Inventory {
     longest_overdue: Gauge,
     accounts: Family<AccountLabels, Gauge>,
     root_keys: Family<RootKeyLabels, Gauge>,
+    unreadable: Family<KindLabels, Gauge>,
     caches: Arc<OnceLock<Caches>>,
     /// Two who ask at a time must not empty each other's gauges.
     counting: Arc<Mutex<()>>,
@@ -73,6 +81,9 @@ struct Counts {
     ready: i64,
     not_ready: i64,
     root_keys: BTreeMap<RootKeyLabels, i64>,
+    unreadable_accounts: i64,
+    unreadable_roles: i64,
+    unreadable_requests: i64,
 }
 
 impl Inventory {
@@ -84,6 +95,7 @@ impl Inventory {
             longest_overdue: Gauge::default(),
             accounts: Family::default(),
             root_keys: Family::default(),
+            unreadable: Family::default(),
             caches: Arc::default(),
             counting: Arc::default(),
         };
@@ -112,6 +124,11 @@ impl Inventory {
             "When the operator's own key in an account was made, in seconds since 1970",
             all.root_keys.clone(),
         );
+        registry.register(
+            "unreadable_objects",
+            "Objects of which this version cannot read some part; nothing new is issued for them",
+            all.unreadable.clone(),
+        );
         all
     }
 
@@ -126,11 +143,15 @@ impl Inventory {
         let _alone = self.counting.lock();
         if let Some(caches) = self.caches.get() {
             let accounts = caches.accounts.state();
-            let roles = caches.roles.state().iter().map(|r| r.name_any()).collect();
+            let all_roles = caches.roles.state();
+            let roles = all_roles.iter().map(|r| r.name_any()).collect();
             let requests = caches.requests.state();
             let accounts = accounts.iter().map(AsRef::as_ref);
             let requests = requests.iter().map(|filed| &filed.glance);
-            self.show(Counts::of(accounts, &roles, requests, now));
+            let mut counts = Counts::of(accounts, &roles, requests, now);
+            let is_odd = |role: &&Arc<AwsRole>| !role.spec.unreadable.is_empty();
+            counts.unreadable_roles = count(all_roles.iter().filter(is_odd));
+            self.show(counts);
         }
         read()
     }
@@ -144,6 +165,13 @@ impl Inventory {
         self.longest_overdue.set(counts.longest_overdue);
         for (ready, n) in [("true", counts.ready), ("false", counts.not_ready)] {
             self.accounts.get_or_create(&AccountLabels { ready }).set(n);
+        }
+        for (kind, n) in [
+            ("AwsAccount", counts.unreadable_accounts),
+            ("AwsRole", counts.unreadable_roles),
+            ("AwsCredentialRequest", counts.unreadable_requests),
+        ] {
+            self.unreadable.get_or_create(&KindLabels { kind }).set(n);
         }
         self.root_keys.clear();
         for (labels, made) in counts.root_keys {
@@ -178,6 +206,7 @@ impl Counts {
     ) -> Self {
         let mut counts = Self::default();
         for account in accounts {
+            counts.unreadable_accounts += i64::from(!account.spec.unreadable.is_empty());
             let status = account.status.clone().unwrap_or_default();
             let ready = |c: &crate::api::Condition| c.type_ == "Ready" && c.status == "True";
             match status.conditions.iter().any(ready) {
@@ -190,6 +219,7 @@ impl Counts {
             }
         }
         for request in requests {
+            counts.unreadable_requests += i64::from(!request.unreadable.is_empty());
             let labels = LeaseLabels {
                 role: roles.get(&*request.role).cloned().unwrap_or_default(),
                 phase: phase(request.phase),
@@ -203,6 +233,10 @@ impl Counts {
         }
         counts
     }
+}
+
+fn count<T>(all: impl Iterator<Item = T>) -> i64 {
+    i64::try_from(all.count()).unwrap_or(i64::MAX)
 }
 
 fn phase(phase: Option<Phase>) -> &'static str {
@@ -222,6 +256,7 @@ fn phase(phase: Option<Phase>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::Defects;
 
     fn request(role: &str, phase: Option<Phase>, due: Option<&str>) -> Glance {
         Glance {
@@ -230,6 +265,7 @@ mod tests {
             phase,
             due: due.map(at),
             holds: due.is_some(),
+            unreadable: Defects::default(),
         }
     }
 
@@ -264,6 +300,14 @@ mod tests {
             .map(|n| request(&format!("invented-{n}"), Some(Phase::Failed), None))
             .collect();
         assert_eq!(counts(&all).leases.len(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_counted() {
+        let mut odd = request("known", Some(Phase::Ready), None);
+        odd.unreadable.add("spec.onExpiry", "unknown variant");
+        let all = [odd, request("known", Some(Phase::Ready), None)];
+        assert_eq!(counts(&all).unreadable_requests, 1);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Direct reads: what is true in Kubernetes right now, for decisions that
 //! create or destroy. Each read is one call with a timeout and a counter.
 
+mod metadata;
 mod shared;
 
 use std::collections::BTreeMap;
@@ -9,13 +10,14 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{Api, Client};
 
-use crate::act::{KubeCalls, secrets_api};
+use crate::act::KubeCalls;
 use crate::api::{AwsCredentialRequest, AwsRole, Holder};
+use crate::decode::{Lenient, Salvage};
 use crate::plan::Look;
 use crate::plan::admission::NamespaceView;
 use crate::plan::effect::{Fault, FaultClass};
 use crate::plan::intent::has_finalizer;
-use crate::plan::naming::ClusterId;
+use crate::plan::naming::{ClusterId, is_object_name};
 use crate::plan::secret::SecretView;
 use crate::plan::view::{HolderView, RoleView, View};
 use shared::Shared;
@@ -54,9 +56,9 @@ impl Eyes {
 
     async fn role(&self, view: &mut View) -> Result<(), Fault> {
         let name = &view.request.spec.role_ref.name;
-        let api: Api<AwsRole> = Api::all(self.client.clone());
+        let api = Api::all(self.client.clone());
         let read = async {
-            let found = self.calls.make("get_role", api.get_opt(name)).await?;
+            let found: Option<AwsRole> = find(&self.calls, "get_role", &api, name).await?;
             Ok(found.map(Arc::new))
         };
         view.role = RoleView::of(self.roles.read(name, read).await?);
@@ -65,9 +67,9 @@ impl Eyes {
     /// Another uid under the same name is another object: ours is gone.
     async fn request(&self, view: &mut View) -> Result<(), Fault> {
         let name = view.request.metadata.name.clone().unwrap_or_default();
-        let api: Api<AwsCredentialRequest> =
-            Api::namespaced(self.client.clone(), view.request.namespace_name());
-        let found = self.calls.make("get_request", api.get_opt(&name)).await?;
+        let api = Api::namespaced(self.client.clone(), view.request.namespace_name());
+        let found: Option<AwsCredentialRequest> =
+            find(&self.calls, "get_request", &api, &name).await?;
         let same = found.filter(|r| r.metadata.uid == view.request.metadata.uid);
         view.saw_request(same);
         Ok(())
@@ -86,8 +88,8 @@ impl Eyes {
             name,
             ..
         } = holder.unwrap_or_default();
-        let api: Api<AwsCredentialRequest> = Api::namespaced(self.client.clone(), &namespace);
-        let found = self.calls.make("get_holder", api.get_opt(&name)).await?;
+        let api = Api::namespaced(self.client.clone(), &namespace);
+        let found = find(&self.calls, "get_holder", &api, &name).await?;
         let holds = |r: &AwsCredentialRequest| r.uid_str() == uid && has_finalizer(r);
         view.holder = if found.as_ref().is_some_and(holds) {
             HolderView::Alive
@@ -100,10 +102,8 @@ impl Eyes {
     async fn namespace(&self, view: &mut View) -> Result<(), Fault> {
         let api: Api<Namespace> = Api::all(self.client.clone());
         let name = view.request.namespace_name();
-        let found = self
-            .calls
-            .make("get_namespace", api.get_metadata_opt(name))
-            .await?;
+        let read = metadata::get_opt(&self.client, &api, name);
+        let found = self.calls.make("get_namespace", read).await?;
         let labels: BTreeMap<_, _> = found.and_then(|n| n.metadata.labels).unwrap_or_default();
         view.namespace = NamespaceView::Labels(labels);
         Ok(())
@@ -111,12 +111,14 @@ impl Eyes {
 
     /// Only the metadata is fetched: the data of a Secret never enters memory.
     async fn secret(&self, view: &mut View) -> Result<(), Fault> {
-        let api: Api<Secret> = secrets_api(&self.client, &view.request);
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), view.request.namespace_name());
         let name = view.request.secret_name();
-        let found = self
-            .calls
-            .make("get_secret", api.get_metadata_opt(&name))
-            .await?;
+        let found = if is_object_name(&name) {
+            let read = metadata::get_opt(&self.client, &api, &name);
+            self.calls.make("get_secret", read).await?
+        } else {
+            None
+        };
         let secret = found.map_or(SecretView::Absent, |s| {
             SecretView::of(&s.metadata, &view.request)
         });
@@ -125,16 +127,46 @@ impl Eyes {
     }
 }
 
+/// The object of that name, if there is one. A name that no object can have is
+/// not asked for: in a URL it leads to an object of another name.
+///
+/// # Errors
+/// The fault of the read. An answer about an object of another name than was
+/// asked for is none.
+pub async fn find<K>(
+    calls: &KubeCalls,
+    operation: &'static str,
+    api: &Api<Lenient<K>>,
+    name: &str,
+) -> Result<Option<K>, Fault>
+where
+    K: Salvage + Clone + std::fmt::Debug,
+{
+    if !is_object_name(name) {
+        return Ok(None);
+    }
+    let Some(Lenient(found)) = calls.make(operation, api.get_opt(name)).await? else {
+        return Ok(None);
+    };
+    if found.meta().name.as_deref() != Some(name) {
+        return Err(Fault {
+            class: FaultClass::NoAnswer,
+            message: format!("the API server answered about another object than {name}"),
+        });
+    }
+    Ok(Some(found))
+}
+
 /// The uid of `kube-system`: the one name of a cluster that it keeps for life.
 ///
 /// # Errors
 /// The fault of the read.
 pub async fn cluster_id(client: &Client, calls: &KubeCalls) -> Result<ClusterId, Fault> {
     let api: Api<Namespace> = Api::all(client.clone());
-    let namespace = calls
-        .make("get_kube_system", api.get_metadata("kube-system"))
-        .await?;
-    namespace.metadata.uid.map(ClusterId).ok_or_else(|| Fault {
+    let read = metadata::get_opt(client, &api, "kube-system");
+    let namespace = calls.make("get_kube_system", read).await?;
+    let uid = namespace.and_then(|n| n.metadata.uid);
+    uid.map(ClusterId).ok_or_else(|| Fault {
         class: FaultClass::Unavailable,
         message: "kube-system has no uid".to_owned(),
     })

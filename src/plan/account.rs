@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::admission::AccountFacts;
 use super::effect::FaultClass;
 use super::lease::truncate;
+use super::reasons::Reason;
 use super::sign_in::{Failure, Kept, SignIn, SignInStep};
 use crate::api::forms::Form;
 use crate::api::{AwsAccount, AwsAccountSpec, AwsAccountStatus, ConditionType, set_condition};
@@ -112,6 +113,44 @@ impl AccountVerdict {
     }
 }
 
+/// The judgement on an account that cannot be read as a whole. Whether it is
+/// signed in to is another matter: leases in force are still to be ended.
+pub fn unreadable(account: &AwsAccount) -> Option<AccountVerdict> {
+    let what = account.spec.unreadable.summary()?;
+    Some(AccountVerdict {
+        ready: false,
+        reason: Reason::Unreadable.as_str(),
+        message: format!(
+            "the account cannot be read ({what}); correct it, or go back to the version of \
+             Keylease that wrote it. Nothing is issued in it; leases in force are ended in time \
+             as long as the sign-in works"
+        ),
+    })
+}
+
+/// Whether what the operator signs in with can be read. If not, it does not sign
+/// in anew: it would do so as somebody else.
+pub fn sign_in_is_readable(account: &AwsAccount) -> bool {
+    let spec = &account.spec;
+    ["region", "credentials", "assumeRoles", "expectedAccountId"]
+        .iter()
+        .all(|field| !spec.unreadable.touch(&format!("spec.{field}")))
+}
+
+/// Writes that judgement into the status, and nothing else.
+pub fn tell(status: &mut AwsAccountStatus, account: &AwsAccount, verdict: &AccountVerdict, now: Timestamp) {
+    status.observed_generation = account.metadata.generation;
+    set_condition(
+        &mut status.conditions,
+        ConditionType::Ready,
+        verdict.ready,
+        verdict.reason,
+        &verdict.message,
+        account.metadata.generation,
+        truncate(now),
+    );
+}
+
 /// The status after a judgement. The id and ARN of a sign-in that worked stay
 /// while they are true: as long as its session is kept, and while nothing says
 /// that other credentials are wanted.
@@ -138,6 +177,8 @@ pub fn status(
         }
     }
     status.observed_generation = account.metadata.generation;
+    let unreadable = unreadable(account);
+    let verdict = unreadable.as_ref().unwrap_or(verdict);
     set_condition(
         &mut status.conditions,
         ConditionType::Ready,
@@ -186,6 +227,7 @@ pub fn facts(account: &AwsAccount, account_id: &str, arn: &str, region: &str) ->
         requests_per_second: limits
             .requests_per_second
             .and_then(|n| u32::try_from(n).ok()),
+        unreadable: account.spec.unreadable.clone(),
     }
 }
 

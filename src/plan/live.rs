@@ -8,7 +8,7 @@ use super::lease::{Term, truncate, whole_second_from};
 use super::secret::{SecretFacts, SecretView};
 use super::view::{RoleView, SecretHint, View};
 use super::{Look, Step, doubt, intent, issue, revocation, status, ttl};
-use crate::api::{ConditionType, Credential, Lease, OnExpiry, Phase, get_condition};
+use crate::api::{ConditionType, Credential, Lease, OnExpiry, Phase, Rfc3339, get_condition};
 
 /// Annotation by which a person asks for a new key now.
 pub const ROTATE_ANNOTATION: &str = "keylease.dev/rotate-at";
@@ -108,7 +108,9 @@ pub(super) fn is_resting(view: &View, now: Timestamp) -> bool {
     // In these phases the key is lost, or may be.
     let doubted = matches!(view.phase(), Some(Phase::Issuing | Phase::Revoking));
     let doubtful = work.doubt.is_open() || doubted;
-    let asked = renewal_asked(view, lease).is_some() || view.is_revoked_by_hint();
+    let renewal =
+        renewal_asked(view, lease).is_some() || status::renewal_unreadable(view, now).is_some();
+    let asked = renewal || view.is_revoked_by_hint();
     let guarded = credential.user_name.is_none() || intent::has_finalizer(&view.request);
     guarded
         && !deleting
@@ -165,16 +167,16 @@ fn rotation_due(view: &View, lease: &Lease, now: Timestamp) -> bool {
 /// The time in the annotation, if this lease is older than it.
 fn rotation_asked(view: &View, lease: &Lease) -> Option<Timestamp> {
     let annotations = view.request.metadata.annotations.as_ref()?;
-    let at: Timestamp = annotations.get(ROTATE_ANNOTATION)?.parse().ok()?;
+    let at = Rfc3339::from(annotations.get(ROTATE_ANNOTATION)?.as_str());
     // The lease that follows begins on a whole second, and not before.
-    whole_second_from(at).filter(|at| *at > lease.issued_at.0)
+    whole_second_from(at.get().ok()?).filter(|at| *at > lease.issued_at.0)
 }
 
 /// The renewal that was asked for and not served yet.
 fn renewal_asked(view: &View, lease: &Lease) -> Option<Timestamp> {
     // Times are written in whole seconds: what is asked with more is compared
     // with less.
-    let at = truncate(view.request.spec.renew.as_ref()?.at.0);
+    let at = truncate(view.request.spec.renew.as_ref()?.at.get().ok()?);
     let served = lease.renewed_for.as_ref().map(|t| truncate(t.0));
     (Some(at) != served).then_some(at)
 }
@@ -182,6 +184,9 @@ fn renewal_asked(view: &View, lease: &Lease) -> Option<Timestamp> {
 /// Serves a renewal: the new end into the Secret, then into the status.
 /// Sessions end when AWS says so and cannot be renewed; that is told once.
 fn renew(view: &View, lease: &Lease, now: Timestamp) -> Option<Step> {
+    if let Some(report) = status::renewal_unreadable(view, now) {
+        return Some(Step::Do(report));
+    }
     let asked = renewal_asked(view, lease)?;
     let SecretView::Ours(facts) = &view.secret else {
         return None;

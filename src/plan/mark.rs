@@ -33,9 +33,10 @@ pub fn rises_at(role: &AwsRole, now: Timestamp) -> Option<Timestamp> {
 }
 
 /// What the spec says. Leases are issued on whole seconds: rounded up, it means
-/// the same ones.
+/// the same ones. Text that is no time revokes nothing: the role is not ready
+/// then, and says so.
 fn wanted(role: &AwsRole) -> Option<Timestamp> {
-    whole_second_from(role.spec.revoke_before.as_ref()?.0)
+    whole_second_from(role.spec.revoke_before.as_ref()?.get().ok()?)
 }
 
 fn marked(role: &AwsRole) -> Option<Timestamp> {
@@ -50,7 +51,7 @@ pub fn covers(role: &AwsRole, lease: &Lease) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::AwsRoleStatus;
+    use crate::api::{AwsRoleStatus, Rfc3339};
     use crate::plan::tests::role;
 
     fn at(text: &str) -> Timestamp {
@@ -61,7 +62,7 @@ mod tests {
     fn revoking(spec: Option<&str>, status: Option<&str>, seen: bool) -> AwsRole {
         let mut role = role();
         role.metadata.generation = Some(2);
-        role.spec.revoke_before = spec.map(|t| Time(at(t)));
+        role.spec.revoke_before = spec.map(Rfc3339::from);
         role.status = Some(AwsRoleStatus {
             revoked_before: status.map(|t| Time(at(t))),
             observed_generation: Some(if seen { 2 } else { 1 }),

@@ -32,6 +32,7 @@ pub mod sign_in;
 mod status;
 pub mod sweep;
 pub mod ttl;
+pub mod unreadable;
 pub mod view;
 pub mod work;
 
@@ -116,7 +117,12 @@ pub fn next(view: &View, now: Timestamp) -> Step {
         return Step::Rest;
     }
     // Whatever is under way goes on from what is true, not from the cache.
-    let resting = live::is_resting(view, now);
+    let unreadable = unreadable::is_so(view);
+    let resting = if unreadable {
+        unreadable::is_resting(view, now)
+    } else {
+        live::is_resting(view, now)
+    };
     let look = match view.seen {
         Seen::Direct => false,
         Seen::Stale => true,
@@ -151,6 +157,9 @@ pub fn next(view: &View, now: Timestamp) -> Step {
     }
     if view.work.abandon.is_some() {
         return ending::next(view, Ending::Abandoned, now);
+    }
+    if unreadable {
+        return unreadable::next(view, now);
     }
     match (view.phase(), view.live()) {
         (Some(Phase::Expired | Phase::Revoked), _) => live::after_the_end(view, now),

@@ -26,6 +26,19 @@ pub const FIELD_MANAGER: &str = "keylease";
 /// Name of the inline policy on a user of ours.
 pub const INLINE_POLICY: &str = "keylease";
 
+/// Whether Kubernetes has objects of that name: a DNS-1123 subdomain. Any other
+/// text in a URL leads somewhere else: `dev/` and `dev?x` to `dev`.
+pub fn is_object_name(name: &str) -> bool {
+    let fits = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let part = |part: &str| {
+        let bytes = part.as_bytes();
+        let ends = [bytes.first(), bytes.last()];
+        ends.iter().all(|end| end.is_some_and(|c| fits(*c)))
+            && bytes.iter().all(|c| fits(*c) || *c == b'-')
+    };
+    name.len() <= 253 && name.split('.').all(part)
+}
+
 /// The cluster this operator works for: the uid of its `kube-system`
 /// namespace, which no two clusters share and which outlives the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,6 +125,37 @@ mod tests {
         assert!(is_user_name(&one));
         for other in ["keylease-operator", "keylease-a-b-", "someone", &one[1..]] {
             assert!(!is_user_name(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn names_of_objects_are_dns_names() {
+        for name in ["a", "dev", "1", "a-b", "a.b-c.d", &"a".repeat(253)] {
+            assert!(is_object_name(name), "{name}");
+        }
+        for name in [
+            "",
+            "dev/",
+            "dev//",
+            "/dev",
+            "dev?x",
+            "dev%2d",
+            "Dev",
+            "dev#",
+            "a..b",
+            "a.-b",
+            "-a",
+            "a-",
+            ".",
+            "..",
+            "a.",
+            ".a",
+            "a b",
+            "ä",
+            "a\n",
+            &"a".repeat(254),
+        ] {
+            assert!(!is_object_name(name), "{name}");
         }
     }
 

@@ -35,6 +35,9 @@ pub enum Reason {
 
     /// The role does not exist.
     RoleNotFound,
+    /// The object is of another version, of before a rule, or malformed: some of
+    /// it cannot be read.
+    Unreadable,
     /// The role contradicts itself or its account.
     RoleInvalid,
     /// The account does not exist.
@@ -119,6 +122,7 @@ impl Reason {
             Self::KeyLost => "KeyLost",
             Self::StrayRemoved => "StrayRemoved",
             Self::RoleNotFound => "RoleNotFound",
+            Self::Unreadable => "Unreadable",
             Self::RoleInvalid => "RoleInvalid",
             Self::AccountNotFound => "AccountNotFound",
             Self::AccountNotReady => "AccountNotReady",
@@ -169,6 +173,7 @@ impl Reason {
             | Self::AwsQuotaExceeded
             | Self::AwsAccessDenied => Phase::Failed,
             Self::RoleNotFound
+            | Self::Unreadable
             | Self::AccountNotFound
             | Self::AccountNotReady
             | Self::QuotaExceeded

@@ -40,6 +40,7 @@ fn judge(role: &AwsRole, account: &AccountView, rival: Option<&str>) -> (bool, S
         return (false, "Deleting".into(), message.into());
     }
     let verdict = match account {
+        _ if !role.spec.unreadable.is_empty() => admission::unreadable_role(role),
         AccountView::NotReady(verdict) | AccountView::OnlyToRevoke(_, verdict) => verdict.clone(),
         AccountView::Ready(facts) => match admission::check_role(role, facts) {
             Err(verdict) => verdict,

@@ -232,17 +232,23 @@ impl View {
     /// Lease and credential of a request that was served and not ended.
     pub fn live(&self) -> Option<(&Lease, &Credential)> {
         let status = self.request.status.as_ref()?;
-        if let Some(Phase::Expired | Phase::Revoked) = status.phase {
-            return None;
+        Some((self.lease()?, status.credential.as_ref()?))
+    }
+
+    /// The lease of such a request, also where its credential cannot be read.
+    pub fn lease(&self) -> Option<&Lease> {
+        let status = self.request.status.as_ref()?;
+        match status.phase {
+            Some(Phase::Expired | Phase::Revoked) => None,
+            _ => status.lease.as_ref(),
         }
-        Some((status.lease.as_ref()?, status.credential.as_ref()?))
     }
 
     /// Whether the cache says that the lease is revoked: by its role, or because
     /// that or the account goes.
     pub fn is_revoked_by_hint(&self) -> bool {
         let hint = &self.role_hint;
-        let issued = self.live().map(|(lease, _)| lease.issued_at.0);
+        let issued = self.lease().map(|lease| lease.issued_at.0);
         issued.is_some_and(|issued| {
             let revoked = hint.revoke_before.is_some_and(|t| issued < t);
             hint.leaving || hint.account_leaving || revoked
@@ -251,8 +257,8 @@ impl View {
 
     /// Whether the role, as it was read, has a mark that the lease falls under.
     pub fn is_marked(&self) -> bool {
-        match (&self.role, self.live()) {
-            (RoleView::Found(role), Some((lease, _))) => mark::covers(role, lease),
+        match (&self.role, self.lease()) {
+            (RoleView::Found(role), Some(lease)) => mark::covers(role, lease),
             _ => false,
         }
     }

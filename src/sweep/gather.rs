@@ -9,6 +9,7 @@ use super::Sweeper;
 use crate::act::Hands;
 use crate::api::AwsCredentialRequest;
 use crate::aws::Session;
+use crate::decode::Lenient;
 use crate::observe::cluster_id;
 use crate::plan::effect::{Fault, FaultClass};
 use crate::plan::sweep::census::Census;
@@ -72,7 +73,7 @@ impl Sweeper {
                 message: "the API server is another cluster's than at the start".to_owned(),
             });
         }
-        let api: Api<AwsCredentialRequest> = Api::all(client.clone());
+        let api: Api<Lenient<AwsCredentialRequest>> = Api::all(client.clone());
         let mut census = Census::default();
         let mut params = ListParams::default().limit(PAGE);
         loop {

@@ -7,6 +7,7 @@ use kube::Api;
 use super::Sweeper;
 use crate::api::AwsCredentialRequest;
 use crate::aws::Session;
+use crate::observe::find;
 use crate::plan::effect::{Fault, FaultClass};
 use crate::plan::sweep::ListedUser;
 use crate::plan::sweep::census::Claim;
@@ -59,9 +60,9 @@ impl Sweeper {
     async fn is_claimed(&self, request: &AwsCredentialRequest) -> Result<bool, Fault> {
         let name = request.metadata.name.as_deref().unwrap_or_default();
         let namespace = request.namespace_name();
-        let api: Api<AwsCredentialRequest> = Api::namespaced(self.hands.client.clone(), namespace);
+        let api = Api::namespaced(self.hands.client.clone(), namespace);
         let calls = &self.hands.calls;
-        let found = calls.make("get_request", api.get_opt(name)).await?;
+        let found: Option<AwsCredentialRequest> = find(calls, "get_request", &api, name).await?;
         let same = found.filter(|found| found.metadata.uid == request.metadata.uid);
         Ok(same.is_some_and(|same| Claim::of(&same, &self.cluster).stands()))
     }

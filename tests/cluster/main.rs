@@ -38,3 +38,4 @@ mod static_users;
 mod sweep;
 mod traces;
 mod trust;
+mod unreadable;

@@ -3,9 +3,14 @@
 
 use keylease_testbed::ControlPlane;
 
-use crate::common_rules::{cases, updates};
-use crate::harness::{Bed, Story};
+use crate::common_rules::grown::{Garden, unreadable};
+use crate::common_rules::{Kind, cases, updates};
+use crate::harness::{Bed, Scene, Settings, Story};
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+
+/// Objects of each kind that are offered to the API server.
+const GROWN: usize = 400;
 
 /// Applies many objects at once, which kubectl answers one by one: the text of
 /// all answers and refusals.
@@ -104,5 +109,42 @@ async fn the_api_server_guards_what_must_not_change() -> Story {
         }
     }
     assert!(surprises.is_empty(), "{}", surprises.join("\n"));
+    Ok(())
+}
+
+/// Whatever the API server stores can be read: objects that grow from the
+/// schemas are offered, and those that are taken come back and decode as a
+/// whole. A status may be read in part, and never fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_stored_can_be_read() -> Story {
+    let scene = Scene::alone(Settings::default(), "rules-grown").await?;
+    scene.kill().await?;
+    let params = PostParams::default();
+    let seed = fastrand::u64(..);
+    for kind in [Kind::Account, Kind::Role, Kind::Request] {
+        let api = scene.untyped(kind.name());
+        let mut garden = Garden::new(seed);
+        let mut taken = 0;
+        for n in 0..GROWN {
+            let name = format!("grown-{n}");
+            let object: DynamicObject = serde_json::from_value(garden.object(kind, &name))?;
+            let Ok(stored) = api.create(&params, &object).await else {
+                continue;
+            };
+            taken += 1;
+            let stored = serde_json::to_value(&stored)?;
+            let read = unreadable(kind, stored.clone());
+            assert_eq!(read, Ok(None), "seed {seed}: {stored}");
+            let status = json!({"status": garden.status(kind)});
+            let patch = Patch::Merge(&status);
+            let patched = api.patch_status(&name, &PatchParams::default(), &patch).await;
+            if let Ok(patched) = patched {
+                let patched = serde_json::to_value(&patched)?;
+                let read = unreadable(kind, patched.clone());
+                assert!(read.is_ok(), "seed {seed}: {read:?}: {patched}");
+            }
+        }
+        assert!(taken > GROWN / 20, "seed {seed}: only {taken} of {kind:?} were taken");
+    }
     Ok(())
 }

@@ -2,11 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::{Case, Kind, marks_of_users, rule, schema};
+use super::{Case, Kind, marks_of_users, names, rule, schema};
 
 pub fn cases() -> Vec<Case> {
     let mut all = sign_in();
     all.extend(paths());
+    let secret = |name: &str| json!({"credentials": {"secretRef": {"name": name}}});
+    let says = "name must be the name of a Kubernetes object";
+    all.extend(names(Kind::Account, secret, says));
     all.extend(chains());
     all.extend(rotation());
     all.extend(limits());

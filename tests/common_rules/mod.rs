@@ -6,6 +6,7 @@
 
 mod account;
 pub mod forms;
+pub mod grown;
 mod request;
 mod role;
 
@@ -134,6 +135,55 @@ fn schema(kind: Kind, good: Value, bad: Value, says: &'static str) -> Case {
         by: By::Schema,
         ..rule(kind, good, bad, says)
     }
+}
+
+/// A case of each text that the API server takes for a `date-time`, or nearly, and
+/// that is no time for us.
+fn times(kind: Kind, at: impl Fn(&str) -> Value, says: &'static str) -> Vec<Case> {
+    let good = [
+        "2026-11-23T10:00:00Z",
+        "2000-01-01T00:00:00Z",
+        "9998-12-31T23:59:59Z",
+        "2026-11-23T10:00:00.123456789+05:30",
+        "2026-11-23T10:00:00-23:59",
+    ];
+    let bad = [
+        "",
+        "soon",
+        "2026-11-23",
+        "2026-11-23T10:00:00",
+        "2026-11-23t10:00:00z",
+        "2026-11-23 10:00:00Z",
+        "2026-11-23T10:00:00+99:99",
+        "2026-11-23T10:00:00+24:00",
+        "2026-11-23T10:00:00x5Z",
+        "2026-11-23T10:00:00,5Z",
+        "2026-11-23T10:00:00ZT10:00:00Z",
+        "2026-11-23T10:00:60Z",
+        "2026-11-23T24:00:00Z",
+        "2026-13-01T10:00:00Z",
+        "2026-11-23T10:00:00Z\n",
+        "1999-12-31T23:59:59Z",
+        "9999-01-01T00:00:00Z",
+        "9999-12-31T23:59:59Z",
+    ];
+    let long = format!("2026-11-23T10:00:00.{}Z", "1".repeat(60));
+    let pairs = bad.iter().zip(good.iter().cycle());
+    let cases = pairs.map(|(bad, good)| rule(kind, at(good), at(bad), says));
+    let too_long = schema(kind, at(good[0]), at(&long), "Too long");
+    cases.chain([too_long]).collect()
+}
+
+/// A case of each text that leads to another object in a URL, or to none.
+fn names(kind: Kind, of: impl Fn(&str) -> Value, says: &'static str) -> Vec<Case> {
+    let bad = [
+        "dev/", "dev//", "/dev", "dev?x", "dev%2d", "dev#x", "Dev", "..", ".", "a..b", "a.-b",
+        "a-.b", "-a", "a-", "a.", "a\n", "a b", "ä",
+    ];
+    let good = ["dev", "a", "1", "a-b.c-d"];
+    let pairs = bad.iter().zip(good.iter().cycle());
+    let cases = pairs.map(|(bad, good)| rule(kind, of(good), of(bad), says));
+    cases.collect()
 }
 
 /// An object with that many keys, each with the value `v`.

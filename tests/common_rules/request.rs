@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::{Case, Kind, Update, many, rule, schema};
+use super::{Case, Kind, Update, many, names, rule, schema, times};
 
 const KIND: Kind = Kind::Request;
 
 pub fn cases() -> Vec<Case> {
     let mut all = lease();
+    all.extend(others());
     all.extend(going_on());
     all.extend(secret_itself());
     all.extend(secret_marks());
@@ -99,6 +100,27 @@ fn lease() -> Vec<Case> {
     ] {
         all.push(rule(KIND, ttl("15m"), ttl(bad), says));
     }
+    all
+}
+
+/// Times, and names of other objects.
+fn others() -> Vec<Case> {
+    let at = |text: &str| json!({"renew": {"at": text}});
+    let role = |name: &str| json!({"roleRef": {"name": name}});
+    let roll = |name: &str| json!({"restart": [{"kind": "DaemonSet", "name": name}]});
+    let named = |name: &str| secret(json!({"name": name}));
+    let mut all = times(KIND, at, "renew.at must be an RFC 3339 time");
+    all.extend(names(
+        KIND,
+        role,
+        "name must be the name of a Kubernetes object",
+    ));
+    all.extend(names(KIND, roll, "restart names a workload by its name"));
+    all.extend(names(
+        KIND,
+        named,
+        "secret.name must be a valid name of a Secret",
+    ));
     all
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Case, Kind, Update, many, marks_of_users, rule, schema};
+use super::{Case, Kind, Update, many, marks_of_users, names, rule, schema, times};
 
 const KIND: Kind = Kind::Role;
 
@@ -13,6 +13,7 @@ pub fn cases() -> Vec<Case> {
     all.extend(groups_and_paths());
     all.extend(marks_of_users(KIND, "iamUser"));
     all.extend(ttls());
+    all.extend(others());
     all.extend(namespaces());
     all.extend(types());
     all.extend(static_users());
@@ -65,6 +66,19 @@ fn static_users() -> Vec<Case> {
         rule(KIND, period("768h"), period("769h"), bounds),
         rule(KIND, period("24h"), period("1d"), bounds),
     ]
+}
+
+/// Times, and names of other objects.
+fn others() -> Vec<Case> {
+    let before = |text: &str| json!({"revokeBefore": text});
+    let account = |name: &str| json!({"accountRef": {"name": name}});
+    let mut all = times(KIND, before, "revokeBefore must be an RFC 3339 time");
+    all.extend(names(
+        KIND,
+        account,
+        "name must be the name of a Kubernetes object",
+    ));
+    all
 }
 
 fn user(value: Value) -> Value {

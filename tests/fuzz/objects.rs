@@ -2,10 +2,10 @@
 
 use keylease::api::{AwsAccount, AwsCredentialRequest, AwsRole};
 use keylease::cache::{Filed, Glance, slim};
+use keylease::decode::{Lenient, Salvage};
 use keylease::plan::admission::{NamespaceView, admit, check_role};
 use keylease::plan::view::Usage;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::harness::{Told, did, fuzz};
@@ -55,10 +55,10 @@ fn objects_judge(input: &[u8]) -> Told {
 
 /// What a cache keeps of a request is the request, less what it leaves out.
 fn filed_judge(input: &[u8]) -> Told {
-    let request: Result<AwsCredentialRequest, _> = serde_json::from_slice(input);
+    let request: Result<Lenient<AwsCredentialRequest>, _> = serde_json::from_slice(input);
     let filed: Result<Filed, _> = serde_json::from_slice(input);
-    let (Ok(mut request), Ok(filed)) = (request, filed) else {
-        let decodes = serde_json::from_slice::<AwsCredentialRequest>(input).is_ok();
+    let (Ok(Lenient(mut request)), Ok(filed)) = (request, filed) else {
+        let decodes = serde_json::from_slice::<Lenient<AwsCredentialRequest>>(input).is_ok();
         ensure!(!decodes, "a request that decodes cannot be filed");
         return did("refused");
     };
@@ -90,10 +90,10 @@ fn filed_judge(input: &[u8]) -> Told {
     ))
 }
 
-/// Reads an object, and holds it against what it is written as. (Text is not
+/// Reads an object as the operator does, and holds it against what it is written as. (Text is not
 /// compared with the input: what we do not know is not kept.)
-fn round<T: DeserializeOwned + Serialize>(input: &[u8]) -> Result<Option<T>, String> {
-    let Ok(object) = serde_json::from_slice::<T>(input) else {
+fn round<T: Salvage + Serialize>(input: &[u8]) -> Result<Option<T>, String> {
+    let Ok(Lenient(object)) = serde_json::from_slice::<Lenient<T>>(input) else {
         return Ok(None);
     };
     let written = value(&object);

@@ -93,6 +93,7 @@ pub fn account() -> AccountFacts {
         tags: BTreeMap::new(),
         max_users: 0,
         requests_per_second: None,
+        unreadable: Default::default(),
     }
 }
 

@@ -8,4 +8,5 @@ mod common_rules;
 mod crds;
 mod evaluated;
 mod forms;
+mod grown;
 mod reliability;

@@ -7,10 +7,11 @@
   resources: [awscredentialrequests]
   verbs: [patch, delete]
 # The status is replaced as a whole, on the version that was read
-# (src/act/request.rs, report).
+# (src/act/request.rs, report). patch: of a request that cannot be read as a
+# whole only what changes (src/act/status.rs).
 - apiGroups: [keylease.dev]
   resources: [awscredentialrequests/status]
-  verbs: [update]
+  verbs: [update, patch]
 # list, watch: metadata of the Secrets labelled
 # app.kubernetes.io/managed-by=keylease (src/controller/secret_index.rs), and
 # of those in the operator's own namespace (src/controller/mod.rs,

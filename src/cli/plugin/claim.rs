@@ -7,12 +7,13 @@ use kube::Api;
 use kube::api::{DeleteParams, PostParams, Preconditions};
 use serde_json::json;
 
-use super::client::{MANAGER, Session, on_role};
+use super::client::{MANAGER, Session, check_name, on_role};
 use super::error::{Call, Failure};
 use super::key::IssuedKey;
 use super::signals::Signals;
 use super::wait::{self, Judgement};
 use crate::api::{AwsCredentialRequest, GoDuration, Phase};
+use crate::decode::Lenient;
 
 /// How long a request that nobody ends stays after its lease, so that those of
 /// a plugin that was killed do not pile up.
@@ -188,6 +189,7 @@ pub(super) async fn gone(
 /// Says at once that a role does not exist, which the operator would wait for.
 /// Who may not read roles finds out a little later.
 async fn check_role(session: &Session, role: &str) -> Result<(), Failure> {
+    check_name(role)?;
     match session.roles().get(role).await {
         Err(kube::Error::Api(status)) if status.code == 404 => {
             let missing = on_role("get", role).failed(&kube::Error::Api(status));
@@ -208,7 +210,7 @@ async fn reusable(
     };
     let found = session.requests().get_opt(name).await;
     let found = found.map_err(|e| session.on_request("get", name).failed(&e))?;
-    let Some(request) = found else {
+    let Some(Lenient(request)) = found else {
         return Ok(None);
     };
     let role = &request.spec.role_ref.name;
@@ -256,7 +258,7 @@ async fn create(session: &Session, order: &Order) -> Result<AwsCredentialRequest
     // Never cut short by a signal: a request whose creation was not heard of
     // could not be deleted.
     match session.requests().create(&params, &request).await {
-        Ok(created) => Ok(created),
+        Ok(Lenient(created)) => Ok(created),
         Err(kube::Error::Api(status)) if status.code == 409 && name.is_some() => {
             Err(Failure::new(format!(
                 "there is a request of that name already: {}; take another --name, or add --reuse",

@@ -5,12 +5,15 @@ use std::path::PathBuf;
 
 use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::core::{DeserializeGuard, NamespaceResourceScope};
+use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Config, Resource};
-use serde::de::DeserializeOwned;
 
 use super::error::{Call, Failure};
+use super::paint::one_line;
+use crate::act::HasStatus;
 use crate::api::{AwsCredentialRequest, AwsRole};
+use crate::decode::Lenient;
+use crate::plan::naming::is_object_name;
 
 /// Objects in one answer of a list.
 const PAGE: u32 = 500;
@@ -97,12 +100,12 @@ async fn config(context: Option<String>, file: Option<PathBuf>) -> Result<Config
 
 impl Session {
     /// The requests of the namespace.
-    pub fn requests(&self) -> Api<AwsCredentialRequest> {
+    pub fn requests(&self) -> Api<Lenient<AwsCredentialRequest>> {
         self.namespaced()
     }
 
     /// The roles of the cluster.
-    pub fn roles(&self) -> Api<AwsRole> {
+    pub fn roles(&self) -> Api<Lenient<AwsRole>> {
         Api::all(self.client.clone())
     }
 
@@ -128,8 +131,10 @@ impl Session {
     /// A request by name.
     pub async fn request(&self, name: &str) -> Result<AwsCredentialRequest, Failure> {
         let call = self.on_request("get", name);
+        check_name(name)?;
         let got = self.requests().get(name).await;
-        got.map_err(|e| call.failed(&e))
+        got.map(|Lenient(request)| request)
+            .map_err(|e| call.failed(&e))
     }
 }
 
@@ -143,15 +148,25 @@ pub(super) fn on_role<'a>(verb: &'static str, name: &'a str) -> Call<'a> {
     }
 }
 
-/// All objects that can be read, page by page. One that cannot, say of a newer
-/// version, is told of on stderr and does not hide the others.
+/// Refuses what no object can be named: in a URL it would lead to another one.
+pub(super) fn check_name(name: &str) -> Result<(), Failure> {
+    if is_object_name(name) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{name:?} is no name of an object: lower-case letters, digits, - and ."
+    )))
+}
+
+/// All objects, page by page. One of which some cannot be read, say of a newer
+/// version, is told of on stderr.
 pub(super) async fn list<K>(
     client: &Client,
     namespace: Option<&str>,
     resource: &'static str,
 ) -> Result<Vec<K>, Failure>
 where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    K: HasStatus,
 {
     let url = K::url_path(&(), namespace);
     let call = Call {
@@ -167,17 +182,16 @@ where
             .list(&params)
             .map_err(|e| Failure::new(e.to_string()))?;
         let page = client
-            .request::<kube::core::ObjectList<DeserializeGuard<K>>>(request)
+            .request::<kube::core::ObjectList<Lenient<K>>>(request)
             .await;
         let page = page.map_err(|e| call.failed(&e))?;
-        for item in page.items {
-            match item.0 {
-                Ok(object) => all.push(object),
-                Err(bad) => {
-                    let name = bad.metadata.name.as_deref().unwrap_or_default();
-                    eprintln!("keylease: {resource} {name} cannot be read: {}", bad.error);
-                }
+        for Lenient(object) in page.items {
+            if let Some(what) = object.unreadable().summary() {
+                let name = object.meta().name.as_deref().unwrap_or_default();
+                let what = one_line(&what);
+                eprintln!("keylease: {resource} {name} cannot be read as a whole: {what}");
             }
+            all.push(object);
         }
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => params = params.continue_token(&token),

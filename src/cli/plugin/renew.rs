@@ -43,7 +43,8 @@ pub(super) async fn run(args: Args, target: Target) -> Result<u8, Failure> {
     let session = target.session().await?;
     let request = session.request(&name).await?;
     let before = live_lease(&request)?;
-    let previous = request.spec.renew.as_ref().map(|r| r.at.0);
+    let renew = request.spec.renew.as_ref();
+    let previous = renew.and_then(|r| r.at.get().ok());
     let at = when::fresh_mark(Timestamp::now(), previous);
     ask(&session, &request, at, increment.as_ref()).await?;
     let lease = served(&session, &request, at, timeout).await?;

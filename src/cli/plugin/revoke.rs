@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use serde_json::json;
 
-use super::client::{MANAGER, ROLES, Session, Target, list, on_role};
+use super::client::{MANAGER, ROLES, Session, Target, check_name, list, on_role};
 use super::error::Failure;
 use super::{claim, paint, when};
 use crate::api::AwsRole;
@@ -58,6 +58,7 @@ pub(super) async fn run(args: Args, target: Target) -> Result<u8, Failure> {
     match (name, role) {
         (Some(name), _) => one(&session, &name, (!no_wait).then_some(timeout)).await,
         (None, Some(role)) => {
+            check_name(&role)?;
             let call = on_role("get", &role);
             let role = session
                 .roles()
@@ -103,7 +104,8 @@ async fn of_role(session: &Session, role: &AwsRole) -> Result<(), Failure> {
         .spec
         .revoke_before
         .as_ref()
-        .map_or(mark, |t| t.0.max(mark));
+        .and_then(|t| t.get().ok())
+        .map_or(mark, |t| t.max(mark));
     let patch = json!({
         "metadata": {"uid": role.metadata.uid},
         "spec": {"revokeBefore": mark},

@@ -56,7 +56,7 @@ pub(super) async fn until<T>(
             }
             None => return Err(Failure::new("the watch ended by itself")),
         };
-        match judge(seen.as_ref()) {
+        match judge(seen.as_deref()) {
             Judgement::Done(value) => return Ok(value),
             Judgement::Never(why) => return Err(Failure::new(why)),
             Judgement::NotYet(what) => {

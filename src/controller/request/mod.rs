@@ -87,8 +87,8 @@ async fn advance(request: Arc<AwsCredentialRequest>, ctx: &Context) -> Option<Du
         key = None;
     }
     if view.worth_keeping() {
-        let work = view.work;
-        ctx.desk.put(&uid, Folder { work, key });
+        let View { request, work, .. } = view;
+        ctx.desk.put(&request, Folder { work, key });
     }
     pause
 }
@@ -142,10 +142,17 @@ fn role_hint(view: &View, ctx: &Context) -> RoleHint {
         .get(&ObjectRef::new(&view.request.spec.role_ref.name));
     let named = role.as_ref().map(|r| r.spec.account_ref.name.clone());
     let account = view.account_wanted().map(|(name, _)| name).or(named);
+    let missing = RoleHint::default();
+    let unnamed = view.request.spec.role_ref.name.is_empty();
     RoleHint {
         account_leaving: account.is_some_and(|name| ctx.accounts.is_leaving(&name)),
         rival: role.as_ref().and_then(|r| rival(r, ctx)),
-        ..RoleHint::of(role.as_deref())
+        // Whose role cannot be read has none that could be gone.
+        ..if unnamed {
+            missing
+        } else {
+            RoleHint::of(role.as_deref())
+        }
     }
 }
 

@@ -2,11 +2,13 @@
 //! sentence for each refusal.
 
 mod forms;
+mod names;
 mod namespaces;
 mod role;
 
+pub use names::check_names;
 pub use namespaces::allows;
-pub use role::{check_boundary, check_role};
+pub use role::{check_boundary, check_role, unreadable_role};
 
 use std::collections::BTreeMap;
 
@@ -16,7 +18,7 @@ use super::reasons::{Reason, Verdict};
 use super::session_spec::{self, SessionSpec};
 use super::ttl;
 use super::view::Usage;
-use crate::api::{AwsCredentialRequest, AwsRole, IamUser, OnExpiry};
+use crate::api::{AwsCredentialRequest, AwsRole, Defects, IamUser, OnExpiry};
 use namespaces::check_namespace;
 
 /// What the operator knows of an account that it is signed in to.
@@ -44,6 +46,8 @@ pub struct AccountFacts {
     pub max_users: usize,
     /// Most IAM calls in a second; `None`: as many as AWS takes.
     pub requests_per_second: Option<u32>,
+    /// What of the object could not be read: nothing new is issued meanwhile.
+    pub unreadable: Defects,
 }
 
 impl AccountFacts {
@@ -124,6 +128,7 @@ fn judge(
     account: &AccountFacts,
     cluster: &ClusterId,
 ) -> Result<Granted, Denial> {
+    role::check_readable(role, account)?;
     check_namespace(request, role, namespace)?;
     check_role(role, account)?;
     let ttls = ttl::of_request(request, role)?;

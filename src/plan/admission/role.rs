@@ -1,7 +1,8 @@
 //! Whether a role can be served at all in its account.
 
 use super::{AccountFacts, forms};
-use crate::api::AwsRole;
+use crate::api::{AwsRole, Rfc3339};
+use crate::plan::naming::is_object_name;
 use crate::plan::reasons::{Reason, Verdict};
 use crate::plan::{policy, ttl};
 
@@ -13,9 +14,22 @@ use crate::plan::{policy, ttl};
 pub fn check_role(role: &AwsRole, account: &AccountFacts) -> Result<(), Verdict> {
     let name = role.metadata.name.as_deref().unwrap_or_default();
     let invalid = |message: String| Err(Verdict::new(Reason::RoleInvalid, message));
+    check_readable(role, account)?;
+    if !is_object_name(&role.spec.account_ref.name) {
+        return invalid(format!(
+            "role {name}: accountRef.name {:?} is not the name of a Kubernetes object",
+            role.spec.account_ref.name
+        ));
+    }
     ttl::of_role(role)?;
     if let Err(error) = forms::check(role) {
         return invalid(format!("role {name}: {error}"));
+    }
+    if let Some(Err(error)) = role.spec.revoke_before.as_ref().map(Rfc3339::get) {
+        return invalid(format!(
+            "role {name}: revokeBefore: {error}; until then nothing is issued, and no more is \
+             revoked than before"
+        ));
     }
     check_boundary(role, account)?;
     let spec = &role.spec;
@@ -37,6 +51,37 @@ pub fn check_role(role: &AwsRole, account: &AccountFacts) -> Result<(), Verdict>
         ));
     }
     Ok(())
+}
+
+/// What is issued depends on all of role and account.
+///
+/// # Errors
+/// A verdict when some of either cannot be read.
+pub fn check_readable(role: &AwsRole, account: &AccountFacts) -> Result<(), Verdict> {
+    if !role.spec.unreadable.is_empty() {
+        return Err(unreadable_role(role));
+    }
+    match account.unreadable.summary() {
+        Some(what) => Err(unreadable(&format!("AwsAccount {}", account.name), &what)),
+        None => Ok(()),
+    }
+}
+
+/// The verdict on a role of which some cannot be read.
+pub fn unreadable_role(role: &AwsRole) -> Verdict {
+    let name = role.metadata.name.as_deref().unwrap_or_default();
+    let what = role.spec.unreadable.summary().unwrap_or_default();
+    unreadable(&format!("AwsRole {name}"), &what)
+}
+
+fn unreadable(object: &str, what: &str) -> Verdict {
+    Verdict::new(
+        Reason::Unreadable,
+        format!(
+            "{object} cannot be read ({what}); correct it, or go back to the version of Keylease \
+             that wrote it. Leases in force run to their end"
+        ),
+    )
 }
 
 /// The boundary that users of this role get in this account.

@@ -21,6 +21,7 @@ pub(super) enum Halt {
 
 /// May the request be served, and with what?
 pub(super) fn admitted(view: &View, now: Timestamp) -> Result<Granted, Halt> {
+    admission::check_names(&view.request).map_err(Halt::Refused)?;
     let role = match &view.role {
         RoleView::Unread => return Err(Halt::Look(Look::Role)),
         RoleView::Absent | RoleView::Leaving(_) => {

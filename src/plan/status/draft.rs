@@ -27,6 +27,13 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// One that leaves the phase as it is.
+    pub(super) fn keeping_phase(view: &'a View, now: Timestamp) -> Self {
+        let mut draft = Self::of(view, Phase::Pending, now);
+        draft.status.phase = view.phase();
+        draft
+    }
+
     pub(super) fn set(
         mut self,
         kind: ConditionType,

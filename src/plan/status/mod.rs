@@ -125,7 +125,7 @@ fn delivered(
     draft.status.lease = Some(Lease {
         renewals: before.map_or(0, |l| l.renewals),
         // What was asked for before this lease began is not asked of it.
-        renewed_for: view.request.spec.renew.as_ref().map(|r| r.at.clone()),
+        renewed_for: renewal_in_spec(view),
         ..term.lease(&view.request)
     });
     draft.status.credential = Some(credential);
@@ -164,11 +164,68 @@ pub(super) fn renewal_refused(view: &View, asked: Timestamp, now: Timestamp) -> 
     draft.report(Some(announce(Reason::RenewalRefused, message, true)))
 }
 
+/// The renewal that the spec asks for, if it can be read.
+fn renewal_in_spec(view: &View) -> Option<Time> {
+    let renew = view.request.spec.renew.as_ref()?;
+    renew.at.get().ok().map(Time)
+}
+
+/// A renewal was asked for at a time that is none, by an object that is older
+/// than the rule against it. `None` when the status says so already.
+pub(super) fn renewal_unreadable(view: &View, now: Timestamp) -> Option<Effect> {
+    let error = view.request.spec.renew.as_ref()?.at.get().err()?;
+    let (lease, _) = view.live()?;
+    let message = format!(
+        "spec.renew.at: {error}; the lease still ends at {}",
+        lease.expires_at.0
+    );
+    let reason = Reason::RenewalRefused;
+    let phase = view.phase().unwrap_or(Phase::Ready);
+    // Without a key that works there is something else to tell first.
+    if !matches!(phase, Phase::Ready | Phase::Rotating) {
+        return None;
+    }
+    let draft = Draft::of(view, phase, now).set(ConditionType::Ready, true, reason, &message);
+    draft.report_news(announce(reason, &message, true))
+}
+
+/// The request cannot be read as a whole: what that means for it. `None` when
+/// the status says so already.
+pub(super) fn unreadable(view: &View, now: Timestamp) -> Option<Effect> {
+    let what = view.request.spec.unreadable.summary()?;
+    let remedy = "correct it, or go back to the version of Keylease that wrote it";
+    let draft = Draft::keeping_phase(view, now);
+    let (draft, message) = match (view.lease(), view.live()) {
+        (Some(lease), live) => {
+            let end = lease.expires_at.0;
+            let message = format!(
+                "the request cannot be read ({what}); {remedy}. Nothing is issued, rotated or \
+                 renewed for it, and its lease ends at {end}"
+            );
+            let works = live.is_some() && !matches!(view.phase(), Some(Phase::Issuing));
+            let kind = ConditionType::Ready;
+            (
+                draft.set(kind, works, Reason::Unreadable, &message),
+                message,
+            )
+        }
+        (None, _) => {
+            let message =
+                format!("the request cannot be read ({what}); {remedy}. Nothing is issued for it");
+            (draft.not_ready(Reason::Unreadable, &message), message)
+        }
+    };
+    draft.report_news(announce(Reason::Unreadable, &message, true))
+}
+
 /// The overlap is over and the old key is gone.
 pub(super) fn previous_removed(view: &View, now: Timestamp) -> Effect {
     let key = view.previous().map(|p| p.access_key_id.clone());
     let message = format!("the previous key {} is deleted", key.unwrap_or_default());
-    let mut draft = Draft::of(view, Phase::Ready, now);
+    let mut draft = match view.request.spec.unreadable.is_empty() {
+        true => Draft::of(view, Phase::Ready, now),
+        false => Draft::keeping_phase(view, now),
+    };
     draft.status.previous = None;
     draft.report(Some(announce(Reason::PreviousKeyRemoved, &message, false)))
 }

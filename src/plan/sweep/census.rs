@@ -86,12 +86,14 @@ impl Claim {
         let leaving = over || request.metadata.deletion_timestamp.is_some();
         let previous = status.and_then(|s| s.previous.as_ref());
         let phase = status.and_then(|s| s.phase);
-        let live = lease.zip(credential).filter(|_| !leaving);
+        // Of one that cannot be read nothing can be concluded but that it is there.
+        let readable = request.spec.unreadable.is_empty();
+        let live = lease.zip(credential).filter(|_| readable && !leaving);
         Self {
             namespace: request.namespace_name().to_owned(),
             name: request.metadata.name.clone().unwrap_or_default(),
             uid: request.uid_str().to_owned(),
-            ended: over && !has_finalizer(request) && credential.is_none(),
+            ended: readable && over && !has_finalizer(request) && credential.is_none(),
             live: live.map(|(lease, credential)| LiveClaim {
                 account_id: credential.account_id.clone(),
                 arn: credential.arn.clone().unwrap_or_default(),

@@ -339,6 +339,7 @@ fn account() -> AccountFacts {
         tags: BTreeMap::new(),
         max_users: 0,
         requests_per_second: None,
+        unreadable: Default::default(),
     }
 }
 

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use jiff::SignedDuration;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::leases::rotating_world;
 use super::operator::{Mishap, Operator};
@@ -102,7 +101,7 @@ fn play_with(sight: Sight, life: Life, mishaps: &[(usize, Mishap)]) -> usize {
             operator.settle(&mut world);
         }
         Life::Renewed => {
-            let at = Time(world.now);
+            let at = world.now.into();
             let request = world.request.as_mut().unwrap();
             request.spec.renew = Some(Renew {
                 at,

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use jiff::SignedDuration;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::operator::Operator;
 use super::world::World;
@@ -56,7 +55,7 @@ fn a_renewal_moves_the_end_once_and_no_further_than_the_maximum() {
     run(&mut operator, &mut world, 30);
     let first = status(&world).lease.unwrap();
     let renew = |world: &mut World, increment: &str| {
-        let at = Time(world.now);
+        let at = world.now.into();
         let request = world.request.as_mut().unwrap();
         request.spec.renew = Some(Renew {
             at,
@@ -95,7 +94,7 @@ fn a_renewal_that_comes_after_the_end_changes_nothing() {
     let mut operator = Operator::new();
     operator.settle(&mut world);
     world.now = status(&world).lease.unwrap().expires_at.0;
-    let at = Time(world.now);
+    let at = world.now.into();
     world.request.as_mut().unwrap().spec.renew = Some(Renew {
         at,
         increment: None,
@@ -193,7 +192,7 @@ fn a_renewal_with_parts_of_a_second_is_served_once() {
     run(&mut operator, &mut world, 30);
     let at = world.now + SignedDuration::from_micros(123_456);
     world.request.as_mut().unwrap().spec.renew = Some(Renew {
-        at: Time(at),
+        at: at.into(),
         increment: None,
     });
     world.bump();

@@ -14,6 +14,7 @@ mod simulation;
 mod static_users;
 mod stories;
 mod throttling;
+mod unreadable;
 mod world;
 
 pub(crate) use operator::Mishap;
@@ -21,12 +22,11 @@ pub(crate) use operator::Mishap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::mark;
 use crate::api::{
     AllowedNamespaces, AwsCredentialRequest, AwsCredentialRequestSpec, AwsRole, AwsRoleSpec,
-    AwsRoleStatus, IamUser, NameRef, RoleTtl,
+    AwsRoleStatus, Defects, IamUser, NameRef, RoleTtl,
 };
 
 /// A time to start from.
@@ -60,6 +60,7 @@ pub(crate) fn role() -> AwsRole {
             static_user: None,
             limits: None,
             revoke_before: None,
+            unreadable: Defects::default(),
         },
     );
     role.metadata.uid = Some("role-uid".into());
@@ -71,7 +72,7 @@ pub(crate) fn role() -> AwsRole {
 pub(crate) fn revoking(before: Timestamp) -> AwsRole {
     let mut role = role();
     role.metadata.generation = Some(2);
-    role.spec.revoke_before = Some(Time(before));
+    role.spec.revoke_before = Some(before.into());
     role
 }
 
@@ -100,6 +101,7 @@ pub(crate) fn request() -> AwsCredentialRequest {
             role_session_name: None,
             restart: Vec::new(),
             secret: None,
+            unreadable: Defects::default(),
         },
     );
     request.metadata.namespace = Some("team".into());

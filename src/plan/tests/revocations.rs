@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use jiff::SignedDuration;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::leases::{rotating_world, run, status};
 use super::operator::{Mishap, Operator};
@@ -113,7 +112,7 @@ fn a_revocation_that_lies_ahead_is_waited_for_and_does_not_churn() {
     run(&mut operator, &mut world, 5);
     let mut revoking = role();
     let ahead = world.now + SignedDuration::from_millis(5_500);
-    revoking.spec.revoke_before = Some(Time(ahead));
+    revoking.spec.revoke_before = Some(ahead.into());
     world.role = Some(Arc::new(revoking));
     world.applied.clear();
     run(&mut operator, &mut world, 2);

@@ -91,6 +91,7 @@ impl World {
             arn: "arn:aws:iam::123456789012:user/operator".into(),
             max_users: 0,
             requests_per_second: None,
+            unreadable: Default::default(),
         }));
         Self {
             now,

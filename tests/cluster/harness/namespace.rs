@@ -6,9 +6,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use k8s_openapi::api::core::v1::{Namespace as CoreNamespace, Secret};
 use k8s_openapi::api::events::v1::Event;
-use keylease::api::{AwsAccount, AwsCredentialRequest, AwsRole, Condition, Phase};
+use keylease::api::{AwsAccount, AwsCredentialRequest, AwsRole, Condition, Phase, crds};
 use keylease_testbed::wait;
-use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{
+    ApiResource, DeleteParams, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams,
+};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
@@ -48,6 +50,26 @@ impl Namespace {
 
     pub fn roles(&self) -> Api<AwsRole> {
         Api::all(self.client.clone())
+    }
+
+    /// Objects of a kind of ours as the API server has them, whether or not a type
+    /// of ours fits.
+    pub fn untyped(&self, kind: &str) -> Api<DynamicObject> {
+        let definition = crds().into_iter().find(|d| d.spec.names.kind == kind);
+        let names = definition.expect("a kind of ours").spec.names;
+        let resource = ApiResource {
+            group: "keylease.dev".into(),
+            version: "v1alpha1".into(),
+            api_version: "keylease.dev/v1alpha1".into(),
+            kind: names.kind,
+            plural: names.plural,
+        };
+        match kind {
+            "AwsCredentialRequest" => {
+                Api::namespaced_with(self.client.clone(), &self.name, &resource)
+            }
+            _ => Api::all_with(self.client.clone(), &resource),
+        }
     }
 
     /// Makes or changes an `AwsAccount`.

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::super::client::{ACCOUNTS, REQUESTS, ROLES, Session, list};
 use super::super::{wait, when};
 use super::Finding;
+use crate::act::HasStatus;
 use crate::api::{
     AwsAccount, AwsCredentialRequest, AwsRole, Condition, ConditionType, Phase, get_condition,
 };
@@ -32,7 +33,8 @@ pub(super) async fn accounts(session: &Session) -> Vec<Finding> {
             conditions.unwrap_or_default(),
         )
     };
-    accounts.iter().map(judge).collect()
+    let odd = accounts.iter().filter_map(unreadable);
+    odd.chain(accounts.iter().map(judge)).collect()
 }
 
 /// Whether each role can be served.
@@ -50,7 +52,24 @@ pub(super) async fn roles(session: &Session) -> Vec<Finding> {
         let name = role.metadata.name.as_deref().unwrap_or_default();
         readiness(&format!("AwsRole {name}"), conditions.unwrap_or_default())
     };
-    roles.iter().map(judge).collect()
+    let odd = roles.iter().filter_map(unreadable);
+    odd.chain(roles.iter().map(judge)).collect()
+}
+
+/// An object of which some cannot be read.
+fn unreadable<K: HasStatus>(object: &K) -> Option<Finding> {
+    let what = object.unreadable().summary()?;
+    let meta = object.meta();
+    let name = meta.name.as_deref().unwrap_or_default();
+    let place = match &meta.namespace {
+        Some(namespace) => format!("{namespace}/{name}"),
+        None => name.to_owned(),
+    };
+    Some(Finding::fail(
+        format!("{} {place} cannot be read: {what}", K::kind(&())),
+        "correct the field, or go back to the version of Keylease that wrote it; nothing is \
+         issued for it meanwhile, and leases in force end in time",
+    ))
 }
 
 fn readiness(object: &str, conditions: &[Condition]) -> Finding {
@@ -77,6 +96,7 @@ pub(super) async fn requests(session: &Session, everywhere: bool, now: Timestamp
         Err(failure) => return vec![Finding::warn("requests cannot be seen", failure.sentence)],
     };
     let mut stuck: Vec<Finding> = requests.iter().filter_map(|r| stuck(r, now)).collect();
+    stuck.splice(0..0, requests.iter().filter_map(unreadable));
     if stuck.is_empty() {
         let place =
             namespace.map_or_else(|| "all namespaces".to_owned(), |n| format!("namespace {n}"));

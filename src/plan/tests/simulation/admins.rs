@@ -1,7 +1,6 @@
 //! What those do who write roles, and those who have hands in AWS.
 
 use jiff::SignedDuration;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::roles::Kind;
 use super::sim::{Event, Sim};
@@ -33,7 +32,7 @@ pub(super) fn change_role(sim: &mut Sim) {
         (Some(old), change) => {
             let mut new = AwsRole::clone(&old);
             match change {
-                1 => new.spec.revoke_before = Some(Time(now)),
+                1 => new.spec.revoke_before = Some(now.into()),
                 2 => new.spec.revoke_before = None,
                 _ => edit(sim, &mut new),
             }

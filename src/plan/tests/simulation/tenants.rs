@@ -1,7 +1,5 @@
 //! What the owners of requests and Secrets do.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-
 use super::cluster::Stored;
 use super::roles::Kind;
 use super::sim::Sim;
@@ -94,7 +92,7 @@ pub(super) fn renew(sim: &mut Sim) {
     sim.tell(|| format!("renew {name}"));
     sim.cluster.edit(name, now, |request| {
         request.spec.renew = Some(Renew {
-            at: Time(now),
+            at: now.into(),
             increment: Some("40m".into()),
         });
     });
