@@ -27,14 +27,15 @@ impl Defects {
     /// without control characters.
     pub fn add(&mut self, path: &str, why: &str) {
         let text = format!("{path}: {why}");
-        self.0.push(Defect {
+        let text = text.chars().take(MAX_TEXT);
+        let text = text.map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let defect = Defect {
             path: path.to_owned(),
-            text: text
-                .chars()
-                .map(|c| if c.is_control() { ' ' } else { c })
-                .take(MAX_TEXT)
-                .collect(),
-        });
+            text,
+        };
+        if !self.0.contains(&defect) {
+            self.0.push(defect);
+        }
     }
 
     /// Whether the whole object could be read.

@@ -26,15 +26,20 @@ pub trait Salvage: Resource<DynamicType = ()> + DeserializeOwned {
 /// What is wrong first, if it is no object with a name and a uid: then it is not
 /// an answer about an object at all.
 pub(super) fn salvage<K: Salvage>(mut value: Value) -> Result<K, String> {
-    let first = match K::deserialize(&value) {
+    if let Ok(object) = K::deserialize(&value) {
+        return Ok(object);
+    }
+    let first = match serde_path_to_error::deserialize::<_, K>(&value) {
         Ok(object) => return Ok(object),
-        Err(error) => error.to_string(),
+        Err(error) => error,
     };
     let identity = |key: &str| value["metadata"][key].is_string();
     if !identity("name") || !identity("uid") {
-        return Err(first);
+        return Err(first.to_string());
     }
     let mut defects = Defects::default();
+    // What is missing is put in before the first try, and is to be told as well.
+    defects.add(&first.path().to_string(), &first.inner().to_string());
     let object = piece_by_piece(&mut value, &mut defects)
         .or_else(|| {
             // What its owner may write goes first, what we wrote ourselves last.
@@ -46,7 +51,7 @@ pub(super) fn salvage<K: Salvage>(mut value: Value) -> Result<K, String> {
             take(&mut value, &["status"], &mut defects);
             piece_by_piece(&mut value, &mut defects)
         });
-    let mut object: K = object.ok_or(first)?;
+    let mut object: K = object.ok_or_else(|| first.to_string())?;
     object.note(defects);
     Ok(object)
 }

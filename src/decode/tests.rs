@@ -116,6 +116,7 @@ fn a_lease_always_has_an_end() {
     let issued = self::request("/status/lease", lease);
     assert_eq!(end(&issued), "2026-12-25T10:00:00Z");
     let empty = self::request("/status/lease", json!({}));
+    assert!(empty.spec.unreadable.touch("status.lease"));
     assert_eq!(end(&empty), "2026-12-25T09:00:00Z");
 }
 

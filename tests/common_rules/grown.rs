@@ -45,31 +45,45 @@ const TEXTS: [&str; 34] = [
     "{\"Version\":\"2012-10-17\",\"Statement\":[]}",
 ];
 
-/// A source of objects; the same number gives the same ones.
-pub struct Garden(fastrand::Rng);
+/// What objects of one kind grow from.
+pub struct Garden {
+    kind: Kind,
+    schema: Value,
+    valid: Vec<Value>,
+}
 
 impl Garden {
-    pub fn new(seed: u64) -> Self {
-        Self(fastrand::Rng::with_seed(seed))
+    pub fn of(kind: Kind) -> Self {
+        let valid = cases().into_iter().filter(|c| c.kind == kind);
+        Self {
+            kind,
+            schema: schema(kind),
+            valid: valid.map(|c| c.good).collect(),
+        }
     }
 
-    /// An object of that kind and name.
-    pub fn object(&mut self, kind: Kind, name: &str) -> Value {
-        let of_kind: Vec<_> = cases().into_iter().filter(|c| c.kind == kind).collect();
-        let case = &of_kind[self.0.usize(..of_kind.len())];
-        let mut object = kind.object(name, &case.good);
-        let schema = schema(kind);
-        for _ in 0..self.0.usize(1..3) {
-            self.graft(&mut object["spec"], &schema["properties"]["spec"]);
+    /// An object of that name; the same number gives the same one.
+    pub fn object(&self, seed: u64, name: &str) -> Value {
+        let mut plant = Plant(fastrand::Rng::with_seed(seed));
+        let valid = &self.valid[plant.0.usize(..self.valid.len())];
+        let mut object = self.kind.object(name, valid);
+        for _ in 0..plant.0.usize(1..3) {
+            plant.graft(&mut object["spec"], &self.schema["properties"]["spec"]);
         }
         object
     }
 
-    /// A status of that kind.
-    pub fn status(&mut self, kind: Kind) -> Value {
-        self.grow(&schema(kind)["properties"]["status"], 0)
+    /// A status.
+    pub fn status(&self, seed: u64) -> Value {
+        let mut plant = Plant(fastrand::Rng::with_seed(seed));
+        plant.grow(&self.schema["properties"]["status"], 0)
     }
+}
 
+/// One value that grows.
+struct Plant(fastrand::Rng);
+
+impl Plant {
     /// Replaces something in the value by what its schema describes.
     fn graft(&mut self, value: &mut Value, schema: &Value) {
         let fields: Vec<_> = fields(schema);
@@ -78,10 +92,10 @@ impl Garden {
             return;
         }
         let (name, inner) = &fields[self.0.usize(..fields.len())];
-        match value.get_mut(name) {
-            Some(inside) => self.graft(inside, inner),
-            None if value.is_object() => value[name] = self.grow(inner, 0),
-            None => {}
+        if let Some(inside) = value.get_mut(name) {
+            self.graft(inside, inner);
+        } else if value.is_object() {
+            value[name] = self.grow(inner, 0);
         }
     }
 
@@ -97,7 +111,9 @@ impl Garden {
             Some("object") => self.grow_object(schema, depth),
             Some("array") => {
                 let items = self.0.usize(..3);
-                (0..items).map(|_| self.grow(&schema["items"], depth + 1)).collect()
+                (0..items)
+                    .map(|_| self.grow(&schema["items"], depth + 1))
+                    .collect()
             }
             Some("string") => json!(TEXTS[self.0.usize(..TEXTS.len())]),
             Some("boolean") => json!(self.0.bool()),
@@ -107,7 +123,11 @@ impl Garden {
     }
 
     fn grow_object(&mut self, schema: &Value, depth: usize) -> Value {
-        let required: Vec<_> = schema["required"].as_array().into_iter().flatten().collect();
+        let required: Vec<_> = schema["required"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .collect();
         let mut map = Map::new();
         for (name, inner) in fields(schema) {
             let wanted = required.iter().any(|r| **r == *name);
@@ -126,7 +146,16 @@ impl Garden {
     }
 
     fn number(&mut self) -> Value {
-        let whole = [0, 1, -1, 50, i64::from(i32::MAX), i64::from(i32::MIN), 1 << 32, i64::MAX];
+        let whole = [
+            0,
+            1,
+            -1,
+            50,
+            i64::from(i32::MAX),
+            i64::from(i32::MIN),
+            1 << 32,
+            i64::MAX,
+        ];
         match self.0.usize(..=whole.len() + 1) {
             n if n < whole.len() => json!(whole[n]),
             n if n == whole.len() => Number::from_f64(1.0).map_or(Value::Null, Value::Number),
@@ -135,7 +164,14 @@ impl Garden {
     }
 
     fn odd(&mut self) -> Value {
-        let all = [json!(null), json!([]), json!({}), json!(7), json!("7"), json!(false)];
+        let all = [
+            json!(null),
+            json!([]),
+            json!({}),
+            json!(7),
+            json!("7"),
+            json!(false),
+        ];
         all[self.0.usize(..all.len())].clone()
     }
 }
@@ -143,7 +179,9 @@ impl Garden {
 /// The schema of a kind.
 pub fn schema(kind: Kind) -> Value {
     let all = crds().into_iter();
-    let crd = all.into_iter().find(|crd| crd.spec.names.kind == kind.name());
+    let crd = all
+        .into_iter()
+        .find(|crd| crd.spec.names.kind == kind.name());
     let versions = crd.map(|crd| serde_json::to_value(&crd.spec.versions));
     versions.unwrap().unwrap()[0]["schema"]["openAPIV3Schema"].clone()
 }
@@ -151,7 +189,9 @@ pub fn schema(kind: Kind) -> Value {
 /// The fields that a schema names.
 fn fields(schema: &Value) -> Vec<(String, Value)> {
     let named = schema["properties"].as_object().into_iter().flatten();
-    named.map(|(name, inner)| (name.clone(), inner.clone())).collect()
+    named
+        .map(|(name, inner)| (name.clone(), inner.clone()))
+        .collect()
 }
 
 /// Decodes an object as the operator does; what of it could not be read.

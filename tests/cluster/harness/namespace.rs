@@ -9,7 +9,8 @@ use k8s_openapi::api::events::v1::Event;
 use keylease::api::{AwsAccount, AwsCredentialRequest, AwsRole, Condition, Phase, crds};
 use keylease_testbed::wait;
 use kube::api::{
-    ApiResource, DeleteParams, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams,
+    ApiResource, DeleteParams, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams,
+    PostParams,
 };
 use kube::{Api, Client};
 use serde_json::{Value, json};
