@@ -138,7 +138,12 @@ pub fn sign_in_is_readable(account: &AwsAccount) -> bool {
 }
 
 /// Writes that judgement into the status, and nothing else.
-pub fn tell(status: &mut AwsAccountStatus, account: &AwsAccount, verdict: &AccountVerdict, now: Timestamp) {
+pub fn tell(
+    status: &mut AwsAccountStatus,
+    account: &AwsAccount,
+    verdict: &AccountVerdict,
+    now: Timestamp,
+) {
     status.observed_generation = account.metadata.generation;
     set_condition(
         &mut status.conditions,
