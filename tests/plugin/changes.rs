@@ -36,7 +36,7 @@ async fn revoke_of_a_role_sets_its_mark() -> Result<()> {
     scene.ok(&["revoke", "--role", "c-role"]).await?;
     let mark = || async {
         let role = scene.roles().get("c-role").await?;
-        anyhow::Ok(role.spec.revoke_before.context("no mark")?.0)
+        anyhow::Ok(role.spec.revoke_before.context("no mark")?.get()?)
     };
     let first = mark().await?;
     // After all that was issued so far, and not so far ahead as to catch more.
