@@ -148,7 +148,7 @@ fn roles_and_accounts_are_read_in_part_too() {
     });
     for (place, value) in [
         ("/spec/limits", json!({"maxLeases": 4_294_967_296_u64})),
-        ("/spec/iamUser", json!([])),
+        ("/spec/iamUser", json!("all")),
         ("/spec/revokeBefore", json!(0)),
         ("/spec/accountRef", json!({})),
     ] {
