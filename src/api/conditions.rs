@@ -20,6 +20,8 @@ pub enum ConditionType {
     RootRotation,
     /// Every IAM user of ours in the account belongs to a request.
     Swept,
+    /// No other cluster uses this cluster's id in the AWS account.
+    Unique,
 }
 
 impl ConditionType {
@@ -32,6 +34,7 @@ impl ConditionType {
             Self::Revoked => "Revoked",
             Self::RootRotation => "RootRotation",
             Self::Swept => "Swept",
+            Self::Unique => "Unique",
         }
     }
 }

@@ -10,6 +10,7 @@ mod doubt;
 pub mod effect;
 mod ending;
 mod faults;
+pub mod identity;
 pub mod intent;
 mod issue;
 pub mod leader;

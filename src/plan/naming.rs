@@ -11,6 +11,16 @@ const HASH: usize = 20;
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 /// How every user name of ours begins.
 const USER_PREFIX: &str = "keylease-";
+/// How the name of a cluster's marker begins; see `plan::identity`.
+const MARKER_PREFIX: &str = "keylease-cluster-";
+/// Tag on a marker that holds its epoch.
+pub const TAG_EPOCH: &str = "keylease.dev/epoch";
+/// Tag on a marker that holds the last knock of whoever starts.
+pub const TAG_KNOCK: &str = "keylease.dev/knock";
+/// Tag on a marker by which a cluster that stopped says that it is there.
+pub const TAG_CALL: &str = "keylease.dev/call";
+/// Tag on a marker that says for how many milliseconds a look is good.
+pub const TAG_VALID: &str = "keylease.dev/valid-ms";
 /// Tag that holds the cluster id.
 pub const TAG_CLUSTER: &str = "keylease.dev/cluster";
 /// Tag that holds the request's uid.
@@ -66,13 +76,36 @@ pub fn user_name(cluster: &ClusterId, namespace: &str, request: &str, uid: &str)
 
 /// Whether a name has the form of [`user_name`].
 pub fn is_user_name(name: &str) -> bool {
-    let Some(hash) = name
+    let hash = name
         .strip_prefix(USER_PREFIX)
-        .and_then(|n| n.rsplit('-').next())
-    else {
-        return false;
-    };
-    hash.len() == HASH && hash.bytes().all(|b| ALPHABET.contains(&b))
+        .and_then(|n| n.rsplit('-').next());
+    hash.is_some_and(is_hash) && !is_marker_name(name)
+}
+
+/// The name of the marker of a cluster's identity: one for each path under which
+/// its accounts have their users.
+pub fn marker_name(cluster: &ClusterId, account_path: &str) -> String {
+    let digest = Sha256::new()
+        .chain_update(cluster.0.as_bytes())
+        .chain_update(account_path.as_bytes())
+        .finalize();
+    format!("{MARKER_PREFIX}{}", base32(&digest))
+}
+
+/// The name of the cluster's record of that marker: in two AWS accounts the
+/// marker has the same name.
+pub fn marker_entry(cluster: &ClusterId, account_id: &str, account_path: &str) -> String {
+    format!("{account_id}.{}", marker_name(cluster, account_path))
+}
+
+/// Whether a name has the form of [`marker_name`], which no user's has: a user's
+/// name has a part for the namespace and one for the request.
+pub fn is_marker_name(name: &str) -> bool {
+    name.strip_prefix(MARKER_PREFIX).is_some_and(is_hash)
+}
+
+fn is_hash(text: &str) -> bool {
+    text.len() == HASH && text.bytes().all(|b| ALPHABET.contains(&b))
 }
 
 /// The IAM path of a user: the account's path, the cluster id, then the
@@ -157,6 +190,19 @@ mod tests {
         ] {
             assert!(!is_object_name(name), "{name}");
         }
+    }
+
+    #[test]
+    fn a_marker_is_no_user() {
+        let marker = marker_name(&cluster("c1"), "/keylease/");
+        assert!(
+            is_marker_name(&marker) && !is_user_name(&marker),
+            "{marker}"
+        );
+        assert_ne!(marker, marker_name(&cluster("c2"), "/keylease/"));
+        assert_ne!(marker, marker_name(&cluster("c1"), "/other/"));
+        let user = user_name(&cluster("c1"), "cluster", "a", "u1");
+        assert!(is_user_name(&user) && !is_marker_name(&user), "{user}");
     }
 
     #[test]

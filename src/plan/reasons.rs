@@ -103,6 +103,16 @@ pub enum Reason {
     SweepIncomplete,
     /// The account could not be swept.
     SweepFailed,
+
+    /// No other cluster uses this cluster's id.
+    Alone,
+    /// A copy of this cluster asked for its leases; this cluster goes on.
+    TwinSeen,
+    /// A copy of this cluster holds them, or this one was restored: a person
+    /// decides.
+    TwinHolds,
+    /// Whether there is a copy cannot be found out.
+    IdentityUnknown,
 }
 
 impl Reason {
@@ -153,6 +163,10 @@ impl Reason {
             Self::SweepHalted => "SweepHalted",
             Self::SweepIncomplete => "SweepIncomplete",
             Self::SweepFailed => "SweepFailed",
+            Self::Alone => "Alone",
+            Self::TwinSeen => "TwinSeen",
+            Self::TwinHolds => "TwinHolds",
+            Self::IdentityUnknown => "IdentityUnknown",
         }
     }
 

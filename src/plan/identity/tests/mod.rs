@@ -1,0 +1,3 @@
+mod chance;
+mod stories;
+mod world;
