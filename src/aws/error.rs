@@ -39,13 +39,45 @@ where
     let Some(code) = answer.code() else {
         return codeless(service.raw().status().as_u16());
     };
+    let class = match (class(code), answer.message()) {
+        (FaultClass::AccessDenied, Some(text)) if finds_no_user(text) => FaultClass::Unseen,
+        (class, _) => class,
+    };
     Fault {
-        class: class(code),
+        class,
         message: match answer.message() {
             Some(text) => cut(&format!("{code}: {text}")),
             None => cut(code),
         },
     }
+}
+
+/// Whether IAM's sentence of denial names a user without its ARN: `User: ARN is
+/// not authorized to perform: iam:ACTION on resource: user NAME because …`. IAM
+/// takes the path of a user, and with it the ARN, from the user itself; of one
+/// that is not there it has the name alone. Nothing but that very form counts:
+/// neither ARNs nor names hold spaces, so nobody's name can feign it.
+fn finds_no_user(sentence: &str) -> bool {
+    let word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
+    let parts = sentence.strip_prefix("User: arn:").and_then(|rest| {
+        let (caller, rest) = rest.split_once(" is not authorized to perform: iam:")?;
+        let (action, resource) = rest.split_once(" on resource: user ")?;
+        let (name, why) = resource.split_once(' ').unwrap_or((resource, ""));
+        Some((caller, action, name, why))
+    });
+    parts.is_some_and(|(caller, action, name, why)| {
+        let explained = ["because ", "with an explicit deny"];
+        word(caller)
+            && action.bytes().all(|b| b.is_ascii_alphanumeric())
+            && is_iam_name(name)
+            && (why.is_empty() || explained.iter().any(|e| why.starts_with(e)))
+    })
+}
+
+/// Whether IAM takes this for the name of a user.
+fn is_iam_name(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"+=,.@_-".contains(&b);
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(allowed)
 }
 
 /// An answer that is not AWS's, or not as documented: a proxy's, a stand-in's.
@@ -161,6 +193,43 @@ mod tests {
             ("ConcurrentModification", FaultClass::Unavailable),
         ] {
             assert_eq!(class(code), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_denial_about_a_user_without_a_path_is_one_about_nobody() {
+        let denied = |resource: &str| {
+            format!(
+                "User: arn:aws:iam::123456789012:user/ops/keylease-operator is not authorized to \
+                 perform: iam:DeleteUser on resource: {resource}"
+            )
+        };
+        for resource in [
+            "user keylease-a-b-c because no identity-based policy allows the iam:DeleteUser action",
+            "user keylease-a-b-c with an explicit deny in a service control policy",
+            "user keylease-a-b-c",
+        ] {
+            assert!(finds_no_user(&denied(resource)), "{resource}");
+        }
+        for resource in [
+            "arn:aws:iam::123456789012:user/keylease/c/keylease-a-b-c because no policy",
+            "group user x because no identity-based policy allows it",
+            "user",
+            "user ",
+            "user a/b because no",
+            "user keylease-a-b-c on resource: user other",
+            "user keylease-a-b-c, or another",
+        ] {
+            assert!(!finds_no_user(&denied(resource)), "{resource}");
+        }
+        for feigned in [
+            "User: on resource: user keylease-a-b-c",
+            "User is not authorized to perform this action",
+            "x User: arn:a is not authorized to perform: iam:GetUser on resource: user y",
+            "User: arn:aws:iam::1:user/a b is not authorized to perform: iam:A on resource: user y",
+            "User: arn:a is not authorized to perform: sts:AssumeRole on resource: user y",
+        ] {
+            assert!(!finds_no_user(feigned), "{feigned}");
         }
     }
 

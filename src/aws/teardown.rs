@@ -66,8 +66,8 @@ impl Session {
         }
     }
 
-    /// A device is taken off the user, and a virtual one (its serial number is
-    /// an ARN) deleted, so that no ownerless device stays in the account.
+    /// A device is taken off the user, and a virtual one deleted, so that no
+    /// ownerless device stays in the account.
     async fn clear_mfa(&self, user: &str, serial: &str) -> Result<(), Fault> {
         let call = self
             .iam
@@ -78,7 +78,7 @@ impl Session {
             Err(fault) if fault.class != FaultClass::NotFound => return Err(fault),
             _ => {}
         }
-        if !serial.starts_with("arn:") {
+        if !is_virtual(serial) {
             return Ok(());
         }
         let call = self.iam.delete_virtual_mfa_device().serial_number(serial);
@@ -86,5 +86,31 @@ impl Session {
             .iam("DeleteVirtualMFADevice", call.send())
             .await
             .map(drop)
+    }
+}
+
+/// Whether a serial number is that of a virtual device, `arn:…:mfa/NAME`. A
+/// passkey or security key has an ARN too (`…:u2f/user/NAME/KEY`), and hardware
+/// its maker's number: neither is a thing that could be deleted.
+fn is_virtual(serial: &str) -> bool {
+    let mut parts = serial.splitn(6, ':');
+    parts.next() == Some("arn") && parts.nth(4).is_some_and(|r| r.starts_with("mfa/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_virtual_devices_are_deleted() {
+        for partition in ["aws", "aws-cn", "aws-eusc"] {
+            let arn = |resource: &str| format!("arn:{partition}:iam::123456789012:{resource}");
+            assert!(is_virtual(&arn("mfa/name")));
+            assert!(is_virtual(&arn("mfa/path/name")));
+            assert!(!is_virtual(&arn("u2f/user/name/key-ABC")));
+            assert!(!is_virtual(&arn("sms-mfa/name")));
+        }
+        assert!(!is_virtual("GAHT12345678"));
+        assert!(!is_virtual("arn:aws:mfa/x"));
     }
 }

@@ -255,6 +255,9 @@ pub enum FaultClass {
     QuotaExceeded,
     /// We are not allowed to.
     AccessDenied,
+    /// We are not allowed to, and AWS names the user without a path: it finds
+    /// none of that name, else it would have told the whole ARN.
+    Unseen,
     /// Our own credentials are not accepted.
     BadCredentials,
     /// The other side refuses the content.
@@ -277,6 +280,14 @@ impl FaultClass {
         )
     }
 
+    /// Whether the call certainly had no effect, because it was never sent. Of
+    /// every other failure AWS is known, or must be feared, to have done what it
+    /// denies: a `CreateUser` that was answered with "invalid token" made the
+    /// user.
+    pub fn was_not_sent(self) -> bool {
+        matches!(self, Self::Unsent | Self::NotLeading)
+    }
+
     /// The class as metric labels carry it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -290,6 +301,7 @@ impl FaultClass {
             Self::DeleteConflict => "delete_conflict",
             Self::QuotaExceeded => "quota_exceeded",
             Self::AccessDenied => "access_denied",
+            Self::Unseen => "unseen",
             Self::BadCredentials => "bad_credentials",
             Self::Refused => "refused",
             Self::NotLeading => "not_leading",

@@ -65,15 +65,36 @@ pub fn misses_user(effect: &Effect, fault: &Fault) -> bool {
         }
 }
 
-/// AWS says "The user with name … cannot be found." and, for policies,
-/// "Policy arn:… does not exist or is not attachable."
+/// Whether the sentence is about a user that is missing, not about the
+/// permission: AWS says "The user with name … cannot be found.", "The group with
+/// name … cannot be found." and "Policy arn:… does not exist or is not
+/// attachable." The word that it begins with tells; names may hold any of them.
 fn speaks_of_user(message: &str, permission: &Permission) -> bool {
-    let names_permission = match permission {
-        Permission::ManagedPolicy(arn) => message.contains(arn.as_str()),
-        Permission::Group(name) => message.contains(name.as_str()),
-        Permission::InlinePolicy => false,
-    };
-    !names_permission && message.to_ascii_lowercase().contains("user")
+    let sentence = message
+        .split_once(": ")
+        .map_or(message, |(_code, text)| text);
+    let mut words = sentence
+        .split(|c: char| c.is_whitespace() || "\"'`".contains(c))
+        .map(|word| word.trim_end_matches([',', ';', ':', '.']))
+        .filter(|word| !word.is_empty() && !word.eq_ignore_ascii_case("the"));
+    let first = words.clone().next().unwrap_or_default();
+    match first.to_ascii_lowercase().as_str() {
+        "user" => true,
+        "group" | "policy" => false,
+        // Not AWS's words: whom do they name in full?
+        _ => match permission {
+            Permission::ManagedPolicy(arn) => !words.any(|word| word == arn),
+            Permission::Group(name) => !words.any(|word| word == name),
+            Permission::InlinePolicy => true,
+        },
+    }
+}
+
+/// Whether a denial of class [`FaultClass::Unseen`] names this very user.
+pub fn is_about(fault: &Fault, user: &str) -> bool {
+    let resource = fault.message.split_once(" on resource: user ");
+    let named = resource.and_then(|(_, resource)| resource.split(' ').next());
+    !user.is_empty() && named == Some(user)
 }
 
 /// Whether the API server refused the Secret for good: quota, admission, a
@@ -104,7 +125,13 @@ fn message(effect: &Effect, reason: Reason, fault: &Fault) -> String {
     let hint = match reason {
         Reason::RefusedByAws => "; correct the AwsRole",
         Reason::AwsAccessDenied => {
-            "; allow the operator this call (keylease iam-policy prints what it needs)"
+            return format!(
+                "{}: {}; allow the operator this call ({} prints what it needs){}",
+                describe(effect),
+                fault.message.trim_end_matches('.'),
+                printed_by(effect),
+                trusted_by(effect)
+            );
         }
         Reason::AwsQuotaExceeded => "; raise the quota or end other leases",
         Reason::AwsCredentialsInvalid => "; check the AwsAccount's credentials",
@@ -115,6 +142,34 @@ fn message(effect: &Effect, reason: Reason, fault: &Fault) -> String {
         describe(effect),
         fault.message.trim_end_matches('.')
     )
+}
+
+/// The command that prints a policy with the right to make this call: some are
+/// left out unless they are asked for.
+fn printed_by(effect: &Effect) -> String {
+    let flag = match effect {
+        Effect::Grant(Permission::InlinePolicy) => " --inline".to_owned(),
+        Effect::Grant(Permission::Group(group)) => format!(" --allow-group {group}"),
+        Effect::ReadGroup(group) => format!(" --read-group {group}"),
+        Effect::IssueSession(spec) => match &spec.call {
+            SessionCall::AssumeRole { role_arn, .. } => format!(" --assume-role {role_arn}"),
+            SessionCall::FederationToken { .. } => " --federation".to_owned(),
+            SessionCall::SessionToken => String::new(),
+        },
+        _ => String::new(),
+    };
+    format!("keylease iam-policy{flag}")
+}
+
+/// What has to allow the call besides. EKS Pod Identity tags the operator's
+/// session, and its tags go along unasked.
+fn trusted_by(effect: &Effect) -> &'static str {
+    match effect {
+        Effect::IssueSession(spec) if matches!(spec.call, SessionCall::AssumeRole { .. }) => {
+            ", and the role's trust policy has to allow it sts:AssumeRole and sts:TagSession"
+        }
+        _ => "",
+    }
 }
 
 fn describe(effect: &Effect) -> String {

@@ -108,6 +108,12 @@ fn is_hash(text: &str) -> bool {
     text.len() == HASH && text.bytes().all(|b| ALPHABET.contains(&b))
 }
 
+/// All names of [`user_name`] in the wildcards of IAM policies, and hardly
+/// another: a user that somebody named after us has no hash.
+pub fn user_name_pattern() -> String {
+    format!("{USER_PREFIX}*-*-{}", "?".repeat(HASH))
+}
+
 /// The IAM path of a user: the account's path, the cluster id, then the
 /// role's own part. Begins and ends with `/`.
 pub fn user_path(account_path: &str, cluster: &ClusterId, role_path: &str) -> String {

@@ -36,6 +36,8 @@ pub struct Work {
     pub secret: SecretGate,
     /// The IAM user.
     pub user: UserFact,
+    /// When this process made it.
+    pub made: Option<Timestamp>,
     /// What was put on the user; `true` where AWS confirmed it.
     pub granted: BTreeMap<Permission, bool>,
     /// The user's keys, apart from the one in hand.

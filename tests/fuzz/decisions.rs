@@ -24,7 +24,7 @@ const STEPS: usize = 150;
 /// Reconciliations that are played, at most.
 const ROUNDS: usize = 60;
 /// Faults that a call can end in, without a word on whether it was applied.
-const FAULTS: [FaultClass; 10] = [
+const FAULTS: [FaultClass; 11] = [
     FaultClass::Unavailable,
     FaultClass::Throttled,
     FaultClass::Unsent,
@@ -32,6 +32,7 @@ const FAULTS: [FaultClass; 10] = [
     FaultClass::NotFound,
     FaultClass::QuotaExceeded,
     FaultClass::AccessDenied,
+    FaultClass::Unseen,
     FaultClass::BadCredentials,
     FaultClass::Refused,
     FaultClass::NotLeading,

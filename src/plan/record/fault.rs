@@ -8,7 +8,7 @@ use crate::plan::effect::{Effect, Fault, FaultClass};
 use crate::plan::faults;
 use crate::plan::secret::SecretView;
 use crate::plan::view::{RoleView, Seen, View};
-use crate::plan::work::{KeysFact, SecretGate, UserFact};
+use crate::plan::work::{KeysFact, SecretGate, UserFact, Work};
 
 /// How often a call is made again that AWS throttled. It took no effect, and
 /// waits for its turn at a lower rate; only a request that has no luck again
@@ -31,6 +31,7 @@ impl View {
                 if !effect.on_kubernetes() && work.throttled < THROTTLED_AGAIN =>
             {
                 work.throttled += 1;
+                feared(work, effect, now);
             }
             // The object changed under us: look again, decide again.
             (
@@ -94,21 +95,13 @@ impl View {
                 work.secret = SecretGate::MustLook;
                 self.secret = SecretView::Unread;
             }
-            (Effect::CreateUser, FaultClass::NoAnswer) => {
-                work.began = false;
-                work.user = UserFact::Unknown;
-                work.started = now;
-            }
-            (Effect::Grant(permission), FaultClass::NoAnswer) => {
-                work.granted.insert(permission.clone(), false);
-            }
-            (Effect::CreateKey, FaultClass::NoAnswer) => work.keys = KeysFact::Uncertain(now),
             // Somebody else made keys: find them and remove them.
             (Effect::CreateKey, FaultClass::QuotaExceeded) => work.keys = KeysFact::Unlisted,
             _ if faults::misses_user(effect, &fault) => {
                 work.user = UserFact::Unknown;
                 work.granted.clear();
             }
+            (effect, class) if !class.was_not_sent() => feared(work, effect, now),
             _ => {}
         }
         // What is gone has no status to count its failures in.
@@ -122,5 +115,23 @@ impl View {
             faults::Judgement::TakeBack(verdict) => work.abandon = Some(verdict),
         }
         Ok(())
+    }
+}
+
+/// AWS may have made what it says that it did not: a lost answer may have been
+/// a yes, and a refusal may have come after the deed. What this process knew of
+/// the user by its own doing it has to look at from now on.
+fn feared(work: &mut Work, effect: &Effect, now: Timestamp) {
+    match effect {
+        Effect::CreateUser => {
+            work.began = false;
+            work.user = UserFact::Unknown;
+            work.started = now;
+        }
+        Effect::Grant(permission) => {
+            work.granted.insert(permission.clone(), false);
+        }
+        Effect::CreateKey => work.keys = KeysFact::Uncertain(now),
+        _ => {}
     }
 }

@@ -3,6 +3,7 @@
 
 mod fault;
 mod success;
+mod unseen;
 mod user;
 
 use std::sync::Arc;
@@ -55,6 +56,9 @@ impl View {
         now: Timestamp,
     ) -> Result<(), Stall> {
         match outcome {
+            Outcome::Failed(fault) if fault.class == FaultClass::Unseen => {
+                self.record_unseen(effect, fault, now)
+            }
             Outcome::Failed(fault) => self.record_fault(effect, fault, now),
             outcome => {
                 self.record_success(effect, outcome, now);

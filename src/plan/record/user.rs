@@ -32,6 +32,7 @@ impl View {
                 removed(work);
                 work.began = true;
                 work.user = UserFact::Ours;
+                work.made = Some(now);
             }
             (Effect::InspectUser, Outcome::User(owner)) => self.record_owner(owner, now),
             (Effect::Grant(permission), _) => {

@@ -298,7 +298,7 @@ impl View {
             (Effect::CreateKey, class) => {
                 work.abort = true;
                 pause = false;
-                if !matches!(class, FaultClass::Unsent | FaultClass::NotLeading) {
+                if !class.was_not_sent() {
                     work.listed = None;
                     work.believe_from = later(now, SETTLE);
                 }
@@ -338,7 +338,7 @@ fn verdict(effect: &Effect, fault: &Fault) -> Verdict {
         _ if on_secret => (Reason::SecretRefused, ""),
         FaultClass::Throttled | FaultClass::Unsent => (Reason::AwsThrottled, ""),
         FaultClass::QuotaExceeded => (Reason::AwsQuotaExceeded, ""),
-        FaultClass::AccessDenied => (
+        FaultClass::AccessDenied | FaultClass::Unseen => (
             Reason::AwsAccessDenied,
             "; allow the operator this call on its own user (keylease iam-policy --root-user-arn \
              prints what it needs)",

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 
 use super::leases::rotating_world;
 use super::operator::{Mishap, Operator};
-use super::world::{FOREIGN, World};
+use super::world::{FOREIGN, Pathless, World};
 use super::{marked, revoking, world};
 use crate::api::{Phase, Renew};
 
@@ -50,7 +50,18 @@ enum Sight {
     /// IAM's readers miss what is younger than 4 s, and caches show what was
     /// before the last write.
     Stale,
+    /// The same under a policy: IAM denies calls about users that it does not
+    /// find.
+    Confined(Pathless),
 }
+
+/// All of them.
+const SIGHTS: [Sight; 4] = [
+    Sight::Clear,
+    Sight::Stale,
+    Sight::Confined(Pathless::OnlyRemovals),
+    Sight::Confined(Pathless::Denied),
+];
 
 /// Plays one life with these mishaps and returns how many effects it came to.
 fn play(life: Life, mishaps: &[(usize, Mishap)]) -> usize {
@@ -72,9 +83,12 @@ fn play_with(sight: Sight, life: Life, mishaps: &[(usize, Mishap)]) -> usize {
     };
     // Two proofs that fail and one that does not.
     world.key_delay = SignedDuration::from_millis(200);
-    if sight == Sight::Stale {
+    if sight != Sight::Clear {
         world.read_lag = SignedDuration::from_secs(4);
         world.stale = true;
+    }
+    if let Sight::Confined(pathless) = sight {
+        world.pathless = pathless;
     }
     let mut operator = Operator::with_mishaps(mishaps);
     let first = match life {
@@ -215,7 +229,7 @@ fn play_all(runs_of: impl Fn(Life) -> usize + Sync) -> usize {
 
 #[test]
 fn after_any_single_mishap_nothing_is_left_over() {
-    for sight in [Sight::Clear, Sight::Stale] {
+    for sight in SIGHTS {
         let runs = play_all(|life| {
             let effects = play_with(sight, life, &[]);
             for at in 0..effects {
@@ -285,7 +299,9 @@ fn after_any_pair_of_mishaps_nothing_is_left_over() {
 #[test]
 #[ignore = "some minutes: make crashes"]
 fn after_any_pair_of_mishaps_and_stale_reads_nothing_is_left_over() {
-    let runs = play_pairs(Sight::Stale);
-    println!("crash matrix: {runs} runs with two mishaps and stale reads");
-    assert!(runs > 10_000);
+    for sight in [Sight::Stale, Sight::Confined(Pathless::Denied)] {
+        let runs = play_pairs(sight);
+        println!("crash matrix: {runs} runs with two mishaps, sight {sight:?}");
+        assert!(runs > 10_000);
+    }
 }

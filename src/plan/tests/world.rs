@@ -49,6 +49,20 @@ impl User {
     }
 }
 
+/// How IAM answers calls about a user of whom it knows no more than the name: it
+/// authorises them on the name without a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Pathless {
+    /// The operator may do everything.
+    #[default]
+    Allowed,
+    /// As the printed policy has it: it may read and remove, and put nothing on
+    /// such a user.
+    OnlyRemovals,
+    /// As policies that are confined to a path have it.
+    Denied,
+}
+
 /// Everything outside the operator.
 pub(super) struct World {
     pub now: Timestamp,
@@ -64,6 +78,8 @@ pub(super) struct World {
     pub key_delay: SignedDuration,
     /// Reads that IAM answers do not show what is younger.
     pub read_lag: SignedDuration,
+    /// What the operator's policy says to a user without a path.
+    pub pathless: Pathless,
     /// Caches show what was before the last write, then catch up.
     pub stale: bool,
     pub account: AccountView,
@@ -103,6 +119,7 @@ impl World {
             full: false,
             key_delay: SignedDuration::ZERO,
             read_lag: SignedDuration::ZERO,
+            pathless: Pathless::Allowed,
             stale: false,
             account,
             applied: Vec::new(),
@@ -357,7 +374,21 @@ impl World {
         }
     }
 
+    /// Whether IAM denies the call because it finds no user to take a path from.
+    fn denies(&self, effect: &Effect) -> bool {
+        let adds = matches!(effect, Effect::Grant(_) | Effect::CreateKey);
+        let denied = match (self.pathless, effect) {
+            (_, Effect::CreateUser | Effect::ProveKey) | (Pathless::Allowed, _) => false,
+            (Pathless::OnlyRemovals, _) => adds,
+            (Pathless::Denied, _) => true,
+        };
+        denied && !self.down && self.readable_user().is_none()
+    }
+
     fn aws(&mut self, effect: &Effect, view: &View) -> Result<Outcome, FaultClass> {
+        if self.denies(effect) {
+            return Ok(Outcome::Failed(unseen(effect, view)));
+        }
         if let Effect::FindUser(_) = effect {
             let stays = self.user.as_ref().is_some_and(|u| u.stays);
             return Ok(Outcome::Adoptee(if stays {
@@ -453,4 +484,20 @@ fn fault(class: FaultClass) -> Outcome {
         class,
         message: format!("simulated {}", class.as_str()),
     })
+}
+
+/// IAM's denial about a user of whom it knows the name alone.
+fn unseen(effect: &Effect, view: &View) -> Fault {
+    let user = match effect {
+        Effect::FindUser(user) => user.clone(),
+        _ => view.intent().unwrap().user_name,
+    };
+    Fault {
+        class: FaultClass::Unseen,
+        message: format!(
+            "AccessDenied: User: arn:aws:iam::123456789012:user/operator is not authorized to \
+             perform: iam:Some on resource: user {user} because no identity-based policy allows \
+             the iam:Some action"
+        ),
+    }
 }
