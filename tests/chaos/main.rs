@@ -51,6 +51,7 @@ fn bad_day() -> FakeConfig {
         key_delay: KeyDelay::flapping(Duration::from_millis(200), Duration::from_secs(3), 3),
         key_tail: Duration::from_secs(2),
         read_lag: Duration::from_millis(500),
+        auth_lag: Duration::from_millis(300),
         key_read_lag: Duration::from_millis(500),
         non_atomic_key_limit: true,
         rate: Some(Rate {
@@ -67,7 +68,7 @@ async fn whatever_is_killed_users_and_keys_are_those_of_live_requests() -> Story
     let seed = asked("CHAOS_SEED")?.unwrap_or(1);
     let settings = Settings {
         aws: bad_day(),
-        env: &[],
+        ..Settings::default()
     };
     let bed = Bed::start(settings).await?;
     let namespace = Namespace::create(bed.client().await?, "chaos").await?;

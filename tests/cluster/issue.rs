@@ -160,7 +160,7 @@ async fn everything_a_role_names_is_on_the_user() -> Story {
     aws.add_group("issue-full-a");
     aws.add_group("issue-full-b");
     let account = json!({"iamUsers": {
-        "path": "/issue/full/", "permissionsBoundaryArn": bound,
+        "path": "/keylease/issue/full/", "permissionsBoundaryArn": bound,
         "tags": {"team": "platform", "cost center": "{{role}}"},
     }});
     scene.account("issue-full", account).await?;
@@ -197,7 +197,7 @@ async fn everything_a_role_names_is_on_the_user() -> Story {
     assert_eq!(create["PermissionsBoundary"], bound);
     assert_eq!(create["Path"], user.path);
     assert!(
-        user.path.starts_with("/issue/full/") && user.path.ends_with("/team-a/"),
+        user.path.starts_with("/keylease/issue/full/") && user.path.ends_with("/team-a/"),
         "{user:?}"
     );
     let sent: BTreeSet<&String> = create
@@ -338,7 +338,11 @@ async fn the_key_works_when_the_secret_appears() -> Story {
         latency: Duration::from_millis(20),
         ..FakeConfig::default()
     };
-    let bed = Bed::start(Settings { aws, env: &[] }).await?;
+    let bed = Bed::start(Settings {
+        aws,
+        ..Settings::default()
+    })
+    .await?;
     let scene = Scene::on(bed, "issue-slow").await?;
     scene.role(json!({})).await?;
     let api = scene.secrets();
@@ -380,7 +384,14 @@ async fn a_request_says_that_its_key_is_not_known_yet() -> Story {
         key_delay: KeyDelay::fixed(Duration::from_secs(5)),
         ..Settings::default().aws
     };
-    let scene = Scene::alone(Settings { aws, env: &[] }, "issue-proving").await?;
+    let scene = Scene::alone(
+        Settings {
+            aws,
+            ..Settings::default()
+        },
+        "issue-proving",
+    )
+    .await?;
     scene.role(json!({})).await?;
     scene.request("app", json!({})).await?;
     let seen = wait::until("Proving", SOON, || async {

@@ -18,7 +18,12 @@ const GRACE: Duration = Duration::from_secs(35);
 /// A bed whose operator leads, and a role.
 async fn scene(name: &str, aws: FakeConfig) -> Result<Scene> {
     let env = &[ELECTED, ("POD_NAME", "first")];
-    let bed = Bed::start(Settings { aws, env }).await?;
+    let bed = Bed::start(Settings {
+        aws,
+        env,
+        ..Settings::default()
+    })
+    .await?;
     let scene = Scene::on(bed, name).await?;
     scene.role(json!({})).await?;
     Ok(scene)

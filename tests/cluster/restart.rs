@@ -78,7 +78,7 @@ async fn a_key_that_was_never_stored_is_replaced() -> Story {
     };
     let bed = Bed::start(Settings {
         aws: slow,
-        env: &[],
+        ..Settings::default()
     })
     .await?;
     let scene = Scene::on(bed, "restart-issuing").await?;
@@ -200,7 +200,7 @@ async fn told_to_stop_it_ends_well() -> Story {
     };
     let bed = Bed::start(Settings {
         aws: slow,
-        env: &[],
+        ..Settings::default()
     })
     .await?;
     let scene = Scene::on(bed, "restart-term").await?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use keylease::api::{self, AwsCredentialRequest, AwsRole};
 use keylease_testbed::aws::KeyDelay;
+use keylease_testbed::operator::printed_policy;
 use keylease_testbed::{ControlPlane, FakeAws, FakeConfig, Operator, paths, wait};
 use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -22,6 +23,14 @@ pub const SOON: Duration = Duration::from_secs(60);
 
 const KEYLEASE: &str = env!("CARGO_BIN_EXE_keylease");
 pub const PLUGIN: &str = env!("CARGO_BIN_EXE_kubectl-keylease");
+
+/// What the tests use that `keylease iam-policy` prints on request only.
+const USED: &[&str] = &[
+    "--account-id=123456789012",
+    "--inline",
+    "--assume-role=arn:aws:iam::123456789012:role/dev",
+    "--federation",
+];
 
 /// A control plane, an AWS, and the operator between them.
 pub struct Bed {
@@ -73,6 +82,7 @@ impl Bed {
             ..FakeConfig::default()
         })?;
         let bin = Path::new(KEYLEASE);
+        aws.confine(&printed_policy(bin, USED)?)?;
         let mut operator = Operator::start(bin, cluster.kubeconfig(), &aws.endpoint(), &[], &[])?;
         operator.wait_ready(SOON).await?;
         Ok(Self {

@@ -3,6 +3,7 @@
 // Clippy knows test functions, and not that everything here serves them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod authorization;
 #[path = "../common_rules/mod.rs"]
 mod common_rules;
 mod crds;

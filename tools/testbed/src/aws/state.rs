@@ -8,20 +8,10 @@ use jiff::Timestamp;
 use super::config::{FakeConfig, KeyDelay};
 use super::error::AwsError;
 use super::extras::Extra;
+use super::policy;
 use super::report::Report;
 use super::view::{KeyView, UserView};
-
-/// The AWS-managed policies that exist here.
-const MANAGED: [&str; 8] = [
-    "AdministratorAccess",
-    "AmazonEC2ReadOnlyAccess",
-    "AmazonS3FullAccess",
-    "AmazonS3ReadOnlyAccess",
-    "IAMReadOnlyAccess",
-    "PowerUserAccess",
-    "ReadOnlyAccess",
-    "job-function/ViewOnlyAccess",
-];
+use crate::aws_cli::{ADMIN_KEY_ID, ADMIN_SECRET};
 
 /// An IAM user.
 #[derive(Debug)]
@@ -79,7 +69,8 @@ pub(super) struct State {
     pub(super) keys: HashMap<String, Key>,
     /// When each group was created.
     pub(super) groups: BTreeMap<String, Group>,
-    pub(super) policies: BTreeSet<String>,
+    /// Documents of managed policies, by ARN.
+    pub(super) policies: BTreeMap<String, String>,
     /// Serial numbers of virtual MFA devices, in use or not.
     pub(super) virtual_mfas: BTreeSet<String>,
     /// The last credential report.
@@ -90,13 +81,12 @@ pub(super) struct State {
 impl State {
     /// An account with the root user and its key.
     pub(super) fn new(config: &FakeConfig, now: Instant, wall: Timestamp) -> Self {
-        let managed = MANAGED.map(|name| format!("arn:aws:iam::aws:policy/{name}"));
         let mut state = Self {
             account: config.account_id.clone(),
             users: BTreeMap::new(),
             keys: HashMap::new(),
             groups: BTreeMap::new(),
-            policies: managed.into(),
+            policies: policy::managed().collect(),
             virtual_mfas: BTreeSet::new(),
             report: None,
             rng: fastrand::Rng::with_seed(config.seed),
@@ -106,6 +96,14 @@ impl State {
         let key = Key::of_user(&user, config.root_secret.clone(), vec![now], now, wall);
         state.keys.insert(config.root_key_id.clone(), key);
         state.users.insert(fold(&config.root_user), user);
+        let root = Principal {
+            arn: format!("arn:aws:iam::{}:root", config.account_id),
+            id: config.account_id.clone(),
+            user: None,
+            is_session: false,
+        };
+        let key = Key::of(root, ADMIN_SECRET.to_owned(), vec![now], now, wall);
+        state.keys.insert(ADMIN_KEY_ID.to_owned(), key);
         state
     }
 
@@ -213,15 +211,26 @@ impl Key {
         now: Instant,
         wall: Timestamp,
     ) -> Self {
+        let principal = Principal {
+            arn: user.arn.clone(),
+            id: user.id.clone(),
+            user: Some(user.name.clone()),
+            is_session: false,
+        };
+        Self::of(principal, secret, works_from, now, wall)
+    }
+
+    fn of(
+        principal: Principal,
+        secret: String,
+        works_from: Vec<Instant>,
+        now: Instant,
+        wall: Timestamp,
+    ) -> Self {
         Self {
             secret,
             token: None,
-            principal: Principal {
-                arn: user.arn.clone(),
-                id: user.id.clone(),
-                user: Some(user.name.clone()),
-                is_session: false,
-            },
+            principal,
             created: wall,
             born: now,
             works_from,
