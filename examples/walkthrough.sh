@@ -12,8 +12,8 @@
 #   WALKTHROUGH_ROLE_ARN  the IAM role for assumedRole
 #   OPERATOR_NAMESPACE    where the operator runs; default keylease-system
 #
-# The caller of the AWS CLI must be allowed to make two IAM users, which the
-# script removes again.
+# The caller of the AWS CLI must be allowed to make two IAM users and a policy,
+# which the script removes again.
 set -euo pipefail
 
 space=keylease-walkthrough
@@ -107,7 +107,7 @@ remove_user() {
     for key in $(keys_of "$1"); do
         aws iam delete-access-key --user-name "$1" --access-key-id "$key"
     done
-    aws iam delete-user-policy --user-name "$1" --policy-name root 2>/dev/null || true
+    aws iam detach-user-policy --user-name "$1" --policy-arn "$root_policy" 2>/dev/null || true
     aws iam delete-user --user-name "$1"
 }
 
@@ -119,6 +119,7 @@ clean_up() {
     kubectl -n "$operator_space" delete secret "$root" --ignore-not-found >/dev/null || true
     remove_user "$adopted"
     remove_user "$root"
+    aws iam delete-policy --policy-arn "$root_policy" 2>/dev/null || true
     rm -rf "$tmp"
 }
 
@@ -150,11 +151,12 @@ kubectl wait --for=condition=Established --timeout=30s \
 
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/keylease-walkthrough.XXXXXX")
 users_before=$(users)
+account_id=$(aws sts get-caller-identity --query Account --output text)
+root_policy=arn:aws:iam::$account_id:policy/$root
 trap clean_up EXIT
 kubectl create namespace "$space" >/dev/null
 
 step 'vault write aws/config/root access_key=… secret_key=… region=us-east-1' 'an AwsAccount'
-account_id=$(aws sts get-caller-identity --query Account --output text)
 kubectl apply -f - <<YAML
 apiVersion: keylease.dev/v1alpha1
 kind: AwsAccount
@@ -172,7 +174,8 @@ step 'vault write -f aws/config/rotate-root' 'AwsAccount.spec.rootRotation (at w
 aws iam create-user --user-name "$root" >/dev/null
 root_arn=$(aws iam get-user --user-name "$root" --query User.Arn --output text)
 kubectl keylease iam-policy --account-id "$account_id" --root-user-arn "$root_arn" >"$tmp/root.json"
-aws iam put-user-policy --user-name "$root" --policy-name root --policy-document "file://$tmp/root.json"
+aws iam create-policy --policy-name "$root" --policy-document "file://$tmp/root.json" >/dev/null
+aws iam attach-user-policy --user-name "$root" --policy-arn "$root_policy"
 # From one program to the other, never on a command line that others can read.
 aws iam create-access-key --user-name "$root" --query AccessKey --output json |
     jq --arg name "$root" '{apiVersion: "v1", kind: "Secret", metadata: {name: $name},

@@ -90,7 +90,9 @@ aws iam create-user --user-name root >/dev/null
 root=$(aws iam get-user --user-name root --query User.Arn --output text)
 kubectl keylease iam-policy --account-id "$(aws sts get-caller-identity --query Account --output text)" \
     --root-user-arn "$root" >"$tmp/root.json"
-aws iam put-user-policy --user-name root --policy-name root --policy-document "file://$tmp/root.json"
+policy=$(aws iam create-policy --policy-name root --policy-document "file://$tmp/root.json" \
+    --query Policy.Arn --output text)
+aws iam attach-user-policy --user-name root --policy-arn "$policy"
 aws iam create-access-key --user-name root --query AccessKey --output json | secret root
 echo '{"AccessKeyId": "AKIAXXXXXXXXXXXXXXXX", "SecretAccessKey": "of nobody"}' | secret nobody
 kubectl apply -f - >/dev/null <<END

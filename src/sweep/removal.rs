@@ -40,7 +40,12 @@ impl Sweeper {
     /// # Errors
     /// The fault that it met; the next sweep finds the user again.
     pub async fn remove(&self, user: &ListedUser, session: &Session) -> Result<Removal, Fault> {
-        let Some(facts) = session.get_user(&user.name).await? else {
+        let facts = match session.get_user(&user.name).await {
+            // IAM has the name alone: the user went since it was listed.
+            Err(fault) if fault.class == FaultClass::Unseen => None,
+            answer => answer?,
+        };
+        let Some(facts) = facts else {
             return Ok(Removal::Gone);
         };
         let stand_in = orphan::stand_in(&user.name, &facts, &session.facts, &self.cluster);

@@ -1,8 +1,9 @@
 //! What `keylease iam-policy` prints is enough, and is what stands between the
-//! operator and the rest: on moto, which checks who may do what.
+//! operator and the rest: on moto, which checks who may do what, and is not of
+//! our making.
 //!
-//! moto checks actions only. That resources and conditions confine them is not
-//! shown here.
+//! moto checks actions only. That resources and conditions confine them is shown
+//! by all other tests, and by `confined.rs`, on our own stand-in.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,7 +22,8 @@ const FREE_CALLS: u32 = 6;
 
 /// The printed policy, with every resource: moto finds none by its name.
 fn printed_policy() -> Result<Value> {
-    let output = Command::new(KEYLEASE).arg("iam-policy").output()?;
+    let command = ["iam-policy", "--inline"];
+    let output = Command::new(KEYLEASE).args(command).output()?;
     ensure!(output.status.success(), "{output:?}");
     let mut policy: Value = serde_json::from_slice(&output.stdout)?;
     for statement in policy["Statement"].as_array_mut().context("statements")? {

@@ -145,6 +145,7 @@ fn resource(ctx: &Ctx<'_>, target: Target, subject: Option<&User>) -> Resource {
             serial => own("mfa/", &serial),
         },
         Target::Policy => param("PolicyArn"),
+        Target::NewPolicy => own("policy/", &param("PolicyName")),
         Target::Role => param("RoleArn"),
         Target::Federated => {
             format!("arn:aws:sts::{account}:federated-user/{}", param("Name"))

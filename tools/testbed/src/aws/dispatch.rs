@@ -111,6 +111,8 @@ const IAM: &[(&str, Handler)] = &[
     ("ListAccessKeys", keys::list),
     ("GetAccessKeyLastUsed", keys::last_used),
     ("GetPolicy", policies::get_managed),
+    ("CreatePolicy", policies::create_managed),
+    ("DeletePolicy", policies::delete_managed),
     ("AttachUserPolicy", policies::attach),
     ("DetachUserPolicy", policies::detach),
     ("ListAttachedUserPolicies", policies::list_attached),

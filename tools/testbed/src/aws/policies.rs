@@ -4,6 +4,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::dispatch::{Answer, Ctx};
 use super::error::AwsError;
+use super::policy;
 use super::state::State;
 use super::users::paged;
 use super::xml::Xml;
@@ -12,6 +13,8 @@ const MAX_ATTACHED: usize = 10;
 /// All inline policies of a user together, white space not counted.
 const MAX_INLINE: usize = 2048;
 const MAX_DOCUMENT: usize = 131_072;
+/// A managed policy, white space not counted.
+const MAX_MANAGED: usize = 6144;
 
 /// Fails unless this managed policy exists.
 pub(super) fn check_exists(state: &State, arn: &str) -> Result<(), AwsError> {
@@ -24,6 +27,39 @@ pub(super) fn check_exists(state: &State, arn: &str) -> Result<(), AwsError> {
         return Err(AwsError::no_such_entity(message));
     }
     Ok(())
+}
+
+pub(super) fn create_managed(ctx: &mut Ctx<'_>) -> Answer {
+    let name = ctx.params.name("PolicyName", 1..=128)?;
+    let document = ctx.params.require("PolicyDocument")?.to_owned();
+    check_document(&document)?;
+    policy::check(&document)?;
+    if size(&document) > MAX_MANAGED {
+        return Err(AwsError::limit("PolicySize", MAX_MANAGED));
+    }
+    let account = &ctx.state.account;
+    let arn = format!("arn:aws:iam::{account}:policy{}{name}", ctx.params.path()?);
+    if ctx.state.policies.contains_key(&arn) {
+        let message =
+            format!("A policy called {name} already exists. Duplicate names are not allowed.");
+        return Err(AwsError::exists(message));
+    }
+    ctx.state.policies.insert(arn.clone(), document);
+    let xml = Xml::new().leaf("PolicyName", name).leaf("Arn", &arn);
+    Ok(Some(Xml::new().element("Policy", xml)))
+}
+
+pub(super) fn delete_managed(ctx: &mut Ctx<'_>) -> Answer {
+    let arn = ctx.params.require("PolicyArn")?;
+    check_exists(ctx.state, arn)?;
+    let mut users = ctx.state.users.values();
+    let mut groups = ctx.state.groups.values();
+    if users.any(|u| u.attached.contains(arn)) || groups.any(|g| g.attached.contains(arn)) {
+        let message = "Cannot delete a policy attached to entities.";
+        return Err(AwsError::new(409, "DeleteConflict", message));
+    }
+    ctx.state.policies.remove(arn);
+    Ok(None)
 }
 
 pub(super) fn get_managed(ctx: &mut Ctx<'_>) -> Answer {

@@ -20,6 +20,8 @@ pub(super) enum Target {
     NewMfa,
     /// `PolicyArn`.
     Policy,
+    /// `PolicyName`.
+    NewPolicy,
     /// `RoleArn`.
     Role,
     /// `Name` of a federated user.
@@ -91,7 +93,8 @@ const TARGETS: &[(Target, &[&str])] = &[
     ),
     (Target::Mfa, &["iam:DeleteVirtualMFADevice"]),
     (Target::NewMfa, &["iam:CreateVirtualMFADevice"]),
-    (Target::Policy, &["iam:GetPolicy"]),
+    (Target::Policy, &["iam:GetPolicy", "iam:DeletePolicy"]),
+    (Target::NewPolicy, &["iam:CreatePolicy"]),
     (Target::Role, &["sts:AssumeRole"]),
     (Target::Federated, &["sts:GetFederationToken"]),
 ];
@@ -122,7 +125,7 @@ impl Target {
             Self::User | Self::NewUser | Self::KeyOwner => Some("user"),
             Self::Group => Some("group"),
             Self::Mfa | Self::NewMfa => Some("mfa"),
-            Self::Policy => Some("policy"),
+            Self::Policy | Self::NewPolicy => Some("policy"),
             Self::Role => Some("role"),
             Self::Federated => Some("federated-user"),
         }
