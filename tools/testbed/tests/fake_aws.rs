@@ -97,7 +97,8 @@ async fn the_life_of_a_user() -> Result<()> {
 
     fake.encumber_user("web")?;
     let mfa = json(&fake, &["iam", "list-mfa-devices", "--user-name=web"]).await?;
-    assert_eq!(mfa["MFADevices"].as_array().map(Vec::len), Some(1));
+    // A virtual one, and a passkey.
+    assert_eq!(mfa["MFADevices"].as_array().map(Vec::len), Some(2));
     let refused = json(&fake, &["iam", "delete-user", "--user-name=web"]).await;
     let message = refused.expect_err("a conflict").to_string();
     assert!(message.contains("DeleteConflict"), "{message}");
