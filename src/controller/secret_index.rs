@@ -154,30 +154,16 @@ impl SecretIndex {
         watched: &Watched,
         listed: &mut HashMap<Place, Entry>,
     ) -> Vec<ObjectRef<Filed>> {
-        let (place, before, now) = match event {
+        match event {
             Event::Init => {
                 listed.clear();
-                return Vec::new();
+                Vec::new()
             }
             Event::InitApply(secret) => {
-                let Some((place, entry)) = read(&secret) else {
-                    return Vec::new();
-                };
-                listed.insert(place.clone(), entry.clone());
-                (place, None, Some(entry))
+                listed.extend(read(&secret));
+                Vec::new()
             }
-            Event::InitDone => {
-                let mut entries = self.entries.lock();
-                entries.retain(|(namespace, _), _| {
-                    watched.as_ref().is_some_and(|mine| mine != namespace)
-                });
-                entries.extend(std::mem::take(listed));
-                drop(entries);
-                self.progress.send_modify(|p| {
-                    p.listed.insert(watched.clone());
-                });
-                return Vec::new();
-            }
+            Event::InitDone => self.replace(watched, std::mem::take(listed)),
             Event::Apply(secret) => {
                 let place = (secret.namespace().unwrap_or_default(), secret.name_any());
                 let now = read(&secret).map(|(_, entry)| entry);
@@ -186,19 +172,50 @@ impl SecretIndex {
                     Some(entry) => entries.insert(place.clone(), entry.clone()),
                     None => entries.remove(&place),
                 };
-                (place, before, now)
+                owners(&place, [before, now])
             }
             Event::Delete(secret) => {
                 let place = (secret.namespace().unwrap_or_default(), secret.name_any());
                 let before = self.entries.lock().remove(&place);
-                (place, before, None)
+                owners(&place, [before, None])
             }
-        };
-        let owners = [before, now].into_iter().flatten();
-        owners
-            .map(|entry| ObjectRef::new(&entry.owner_name).within(&place.0))
-            .collect()
+        }
     }
+
+    /// Takes a whole list in the place of what was known of these namespaces:
+    /// whatever happened while nobody watched is in the difference, a Secret
+    /// that vanished too. Those that stayed as they were wake nobody.
+    fn replace(
+        &self,
+        watched: &Watched,
+        listed: HashMap<Place, Entry>,
+    ) -> Vec<ObjectRef<Filed>> {
+        let mine = |namespace: &str| watched.as_ref().is_none_or(|mine| mine == namespace);
+        let mut entries = self.entries.lock();
+        let known = entries.extract_if(|(namespace, _), _| mine(namespace));
+        let known: HashMap<_, _> = known.collect();
+        let mut changed = Vec::new();
+        for (place, now) in &listed {
+            let before = known.get(place);
+            if before != Some(now) {
+                changed.extend(owners(place, [before.cloned(), Some(now.clone())]));
+            }
+        }
+        let vanished = known.iter().filter(|(place, _)| !listed.contains_key(place));
+        changed.extend(vanished.flat_map(|(place, gone)| owners(place, [Some(gone.clone()), None])));
+        entries.extend(listed);
+        drop(entries);
+        self.progress.send_modify(|p| {
+            p.listed.insert(watched.clone());
+        });
+        changed
+    }
+}
+
+/// The requests that own, or owned, the Secret at this place.
+fn owners(place: &Place, entries: [Option<Entry>; 2]) -> Vec<ObjectRef<Filed>> {
+    let owner = |entry: Entry| ObjectRef::new(&entry.owner_name).within(&place.0);
+    entries.into_iter().flatten().map(owner).collect()
 }
 
 /// Whether the API server does not let us list here.
@@ -274,6 +291,55 @@ mod tests {
         assert_eq!(index.hint(&request("a", "one")), SecretHint::Missing);
         let held = SecretHint::Holds(Some("AKIA".to_owned()));
         assert_eq!(index.hint(&request("b", "two")), held);
+    }
+
+    fn woken(index: &SecretIndex, watched: &Watched, secrets: &[SecretMeta]) -> Vec<String> {
+        let mut listed = HashMap::new();
+        let mut woken = index.apply(Event::Init, watched, &mut listed);
+        for secret in secrets {
+            let event = Event::InitApply(secret.clone());
+            woken.extend(index.apply(event, watched, &mut listed));
+            // Whoever is woken asks the index, and that is not complete yet.
+            assert!(woken.is_empty(), "woken before the list was read");
+        }
+        woken.extend(index.apply(Event::InitDone, watched, &mut listed));
+        let mut names: Vec<_> = woken.into_iter().map(|who| who.name).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// A watch that was away: what was deleted, changed, made or given to
+    /// another meanwhile wakes its owners, and what stayed does not.
+    #[test]
+    fn what_a_gap_hid_wakes_its_owners_when_the_list_is_complete() {
+        let index = SecretIndex::default();
+        let all = ["gone", "edited", "given", "same"];
+        let before = all.map(|name| secret("a", name));
+        assert_eq!(woken(&index, &None, &before), ["edited", "given", "gone", "same"]);
+
+        let mut edited = secret("a", "edited");
+        edited.metadata.annotations = None;
+        let mut given = secret("a", "given");
+        let owner = &mut given.metadata.owner_references.as_mut().unwrap()[0];
+        owner.name = "heir".into();
+        owner.uid = "heir".into();
+        let after = [edited, given, secret("a", "same"), secret("a", "new")];
+        let told = woken(&index, &None, &after);
+        assert_eq!(told, ["edited", "given", "gone", "heir", "new"]);
+        assert_eq!(index.hint(&request("a", "gone")), SecretHint::Missing);
+        assert_eq!(index.hint(&request("a", "edited")), SecretHint::Holds(None));
+    }
+
+    /// What the watch of one namespace lists says nothing of another.
+    #[test]
+    fn a_list_of_one_namespace_wakes_nobody_elsewhere() {
+        let index = SecretIndex::default();
+        let (a, b) = (Some("a".to_owned()), Some("b".to_owned()));
+        woken(&index, &a, &[secret("a", "one")]);
+        assert_eq!(woken(&index, &b, &[secret("b", "two")]), ["two"]);
+        assert_eq!(woken(&index, &b, &[]), ["two"]);
+        assert_eq!(woken(&index, &a, &[]), ["one"]);
     }
 
     #[test]

@@ -10,4 +10,5 @@ mod crds;
 mod evaluated;
 mod forms;
 mod grown;
+mod network;
 mod reliability;
