@@ -185,11 +185,7 @@ impl SecretIndex {
     /// Takes a whole list in the place of what was known of these namespaces:
     /// whatever happened while nobody watched is in the difference, a Secret
     /// that vanished too. Those that stayed as they were wake nobody.
-    fn replace(
-        &self,
-        watched: &Watched,
-        listed: HashMap<Place, Entry>,
-    ) -> Vec<ObjectRef<Filed>> {
+    fn replace(&self, watched: &Watched, listed: HashMap<Place, Entry>) -> Vec<ObjectRef<Filed>> {
         let mine = |namespace: &str| watched.as_ref().is_none_or(|mine| mine == namespace);
         let mut entries = self.entries.lock();
         let known = entries.extract_if(|(namespace, _), _| mine(namespace));
@@ -201,8 +197,11 @@ impl SecretIndex {
                 changed.extend(owners(place, [before.cloned(), Some(now.clone())]));
             }
         }
-        let vanished = known.iter().filter(|(place, _)| !listed.contains_key(place));
-        changed.extend(vanished.flat_map(|(place, gone)| owners(place, [Some(gone.clone()), None])));
+        let vanished = known
+            .iter()
+            .filter(|(place, _)| !listed.contains_key(place));
+        changed
+            .extend(vanished.flat_map(|(place, gone)| owners(place, [Some(gone.clone()), None])));
         entries.extend(listed);
         drop(entries);
         self.progress.send_modify(|p| {
@@ -316,7 +315,10 @@ mod tests {
         let index = SecretIndex::default();
         let all = ["gone", "edited", "given", "same"];
         let before = all.map(|name| secret("a", name));
-        assert_eq!(woken(&index, &None, &before), ["edited", "given", "gone", "same"]);
+        assert_eq!(
+            woken(&index, &None, &before),
+            ["edited", "given", "gone", "same"]
+        );
 
         let mut edited = secret("a", "edited");
         edited.metadata.annotations = None;

@@ -177,8 +177,7 @@ fn times(kind: Kind, at: impl Fn(&str) -> Value, says: &'static str) -> Vec<Case
 /// A case of each text that leads to another object in a URL, or to none.
 fn names(kind: Kind, of: impl Fn(&str) -> Value, says: &'static str) -> Vec<Case> {
     let bad = [
-        "dev/", "dev//", "/dev", "dev?x", "dev%2d", "dev#x", "Dev", "..", ".", "a..b", "a.-b",
-        "a-.b", "-a", "a-", "a.", "a\n", "a b", "ä",
+        "dev/", "dev?x", "dev%2d", "Dev", "..", "a..b", "a.-b", "-a", "a\n", "ä",
     ];
     let good = ["dev", "a", "1", "a-b.c-d"];
     let pairs = bad.iter().zip(good.iter().cycle());

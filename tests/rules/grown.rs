@@ -102,7 +102,7 @@ fn what_the_schema_takes_can_be_read() {
             }
         }
         assert!(
-            taken > OBJECTS / 10,
+            taken > OBJECTS / 20,
             "only {taken} objects of {kind:?} were taken"
         );
     }
