@@ -11,7 +11,9 @@ use crate::decode::Lenient;
 use crate::key_material::KeyMaterial;
 use crate::plan::effect::{Amendment, Fault, FaultClass, Outcome};
 use crate::plan::lease::Term;
-use crate::plan::secret::{SecretFacts, SecretView, amendment, render};
+use crate::plan::secret::{
+    SecretFacts, SecretView, amendment, entry_with_end, key_in_process, render,
+};
 use crate::plan::view::{AccountView, View};
 
 /// Secrets in the request's own namespace: there is no other way to one.
@@ -62,11 +64,7 @@ impl Hands {
             }
         };
         wipe(&mut secret);
-        // An admission webhook saw the data and may quote it in its refusal.
-        let mut written = written.map_err(|fault| Fault {
-            message: key.redact(&fault.message),
-            ..fault
-        })?;
+        let mut written = written.map_err(|fault| redacted(fault, key))?;
         wipe(&mut written);
         match SecretView::of(&written.metadata, &view.request) {
             SecretView::Ours(facts) => Ok(Outcome::Secret(facts)),
@@ -77,30 +75,58 @@ impl Hands {
         }
     }
 
-    /// Writes a new end into this very Secret in this very state.
+    /// Writes a new end into this very Secret in this very state, wherever it
+    /// stands.
     pub(super) async fn amend_secret(
         &self,
         request: &AwsCredentialRequest,
         what: &Amendment,
     ) -> Result<Outcome, Fault> {
+        let key = match entry_with_end(request) {
+            Some(entry) => self.key_beside_end(request, what, &entry).await?,
+            None => None,
+        };
         let params = PatchParams {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PatchParams::default()
         };
-        let patch = amendment(request, what);
-        let patch = Patch::Merge(&patch);
+        let mut amended = amendment(request, what, key.as_ref());
         let api = secrets_api(&self.client, request);
         let name = request.secret_name();
+        let patch = Patch::Merge(&amended);
         let call = api.patch(&name, &params, &patch);
-        let mut written = self.calls.make("amend_secret", call).await?;
+        let written = self.calls.make("amend_secret", call).await;
+        wipe(&mut amended);
+        let mut written = written.map_err(|fault| match &key {
+            Some(key) => redacted(fault, key),
+            None => fault,
+        })?;
         wipe(&mut written);
         match SecretView::of(&written.metadata, request) {
             SecretView::Ours(facts) => Ok(Outcome::Secret(facts)),
-            _ => Err(Fault {
-                class: FaultClass::Stale,
-                message: "the Secret changed hands".to_owned(),
-            }),
+            _ => Err(changed_hands()),
         }
+    }
+
+    /// The key out of the entry that holds it together with the end of the
+    /// lease, from the very state of the Secret that is amended.
+    async fn key_beside_end(
+        &self,
+        request: &AwsCredentialRequest,
+        what: &Amendment,
+        entry: &str,
+    ) -> Result<Option<KeyMaterial>, Fault> {
+        let api = secrets_api(&self.client, request);
+        let name = request.secret_name();
+        let call = api.get(&name);
+        let mut read = self.calls.make("read_secret_to_amend", call).await?;
+        let (uid, version) = (&read.metadata.uid, &read.metadata.resource_version);
+        let same = uid.as_ref() == Some(&what.secret.uid)
+            && version.as_ref() == Some(&what.secret.resource_version);
+        let data = read.data.as_ref().filter(|_| same);
+        let key = data.and_then(|d| key_in_process(&d.get(entry)?.0));
+        wipe(&mut read);
+        if same { Ok(key) } else { Err(changed_hands()) }
     }
 
     /// Deletes this very Secret in this very state.
@@ -124,6 +150,21 @@ impl Hands {
             either::Either::Right(_) => {}
         }
         Ok(Outcome::Done)
+    }
+}
+
+/// An admission webhook saw the data and may quote it in its refusal.
+fn redacted(fault: Fault, key: &KeyMaterial) -> Fault {
+    Fault {
+        message: key.redact(&fault.message),
+        ..fault
+    }
+}
+
+fn changed_hands() -> Fault {
+    Fault {
+        class: FaultClass::Stale,
+        message: "the Secret changed hands".to_owned(),
     }
 }
 

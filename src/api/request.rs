@@ -192,6 +192,7 @@ pub enum WorkloadKind {
 /// The form of the Secret.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("[[has(self.keys) && has(self.keys.accessKeyId) ? self.keys.accessKeyId : 'AWS_ACCESS_KEY_ID', has(self.keys) && has(self.keys.secretAccessKey) ? self.keys.secretAccessKey : 'AWS_SECRET_ACCESS_KEY', has(self.keys) && has(self.keys.sessionToken) ? self.keys.sessionToken : 'AWS_SESSION_TOKEN', has(self.keys) && has(self.keys.region) ? self.keys.region : 'AWS_REGION', has(self.keys) && has(self.keys.expiration) ? self.keys.expiration : 'expiration', has(self.credentialsFile) && has(self.credentialsFile.key) ? self.credentialsFile.key : 'credentials'] + (has(self.keys) && has(self.keys.defaultRegion) ? [self.keys.defaultRegion] : []) + (has(self.credentialProcess) ? [has(self.credentialProcess.key) ? self.credentialProcess.key : 'credential_process.json'] : [])].all(names, names.all(a, names.exists_one(b, a == b)))").message("two entries of the Secret have the same name; give each its own"))]
 pub struct SecretTemplate {
     /// Name of the Secret. A Secret of that name which is not ours is never
     /// touched; the request then fails and says so. It cannot be changed.
@@ -269,6 +270,13 @@ pub struct SecretKeys {
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message("keys of a Secret have letters, digits and -_."))]
     pub region: Option<String>,
+    /// The region once more, for boto3 and the AWS CLI v1, which read no other
+    /// name. Default: `AWS_DEFAULT_REGION`, and no second entry where `region`
+    /// is named and this is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message("keys of a Secret have letters, digits and -_."))]
+    pub default_region: Option<String>,
     /// Default: `expiration`. The value is the lease's end in RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]

@@ -172,7 +172,7 @@ mod tests {
                 "annotations": {"keylease.dev/requested-by": "jane"}, "managedFields": [
                 {"manager": "argocd", "operation": "Apply", "time": "2026-11-20T00:00:00Z",
                     "fieldsV1": {"f:spec": {}}},
-                {"manager": "kubectl-keylease", "operation": "Update",
+                {"manager": "keylease-cli", "operation": "Update",
                     "time": "2026-11-23T00:00:00Z", "fieldsV1": {"f:spec": {"f:renew": {}}}},
                 {"manager": "keylease", "operation": "Update", "time": "2026-11-23T01:00:00Z",
                     "fieldsV1": {"f:status": {}}},
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(record.act, Act::Issue);
         assert_eq!(record.access_key_id.as_deref(), Some("AKIAEXAMPLE"));
         assert_eq!(record.asked_by.as_deref(), Some("jane"));
-        assert_eq!(record.asked_with.as_deref(), Some("kubectl-keylease"));
+        assert_eq!(record.asked_with.as_deref(), Some("keylease-cli"));
         assert_eq!(record.asked_at.as_deref(), Some("2026-11-23T00:00:00Z"));
     }
 

@@ -27,6 +27,7 @@ async fn a_request_gets_a_secret_with_a_working_key() -> Story {
     let keys: Vec<&str> = secret.keys().map(String::as_str).collect();
     let documented = [
         "AWS_ACCESS_KEY_ID",
+        "AWS_DEFAULT_REGION",
         "AWS_REGION",
         "AWS_SECRET_ACCESS_KEY",
         "credentials",
@@ -34,6 +35,7 @@ async fn a_request_gets_a_secret_with_a_working_key() -> Story {
     ];
     assert_eq!(keys, documented);
     assert_eq!(secret["AWS_REGION"], "us-east-1");
+    assert_eq!(secret["AWS_DEFAULT_REGION"], "us-east-1");
     let user = scene.expect_one_key("app").await?;
     let arn = caller_of(&secret, &scene.bed.aws.endpoint()).await?;
     assert!(

@@ -31,13 +31,14 @@ fn phase(request: &AwsCredentialRequest) -> Option<Phase> {
     request.status.as_ref()?.phase
 }
 
-/// A renewal moves the end, in the status and in the Secret, costs no AWS call,
+/// A renewal moves the end, in the status and in all of the Secret, costs no AWS call,
 /// and stops at the role's maximum.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewal_moves_the_end_up_to_the_maximum() -> Story {
     let scene = Scene::shared("renew").await?;
     scene.role(json!({})).await?;
-    scene.request("app", json!({"ttl": "10m"})).await?;
+    let process = json!({"ttl": "10m", "secret": {"credentialProcess": {}}});
+    scene.request("app", process).await?;
     let first = scene
         .ready("app")
         .await?
@@ -45,6 +46,7 @@ async fn a_renewal_moves_the_end_up_to_the_maximum() -> Story {
         .context("status")?
         .lease
         .context("lease")?;
+    let before = scene.secret("app").await?.context("Secret")?;
     let calls = scene.calls("app").len();
     let at = jiff::Timestamp::now().to_string();
     let renew = json!({"spec": {"renew": {"at": at, "increment": "100h"}}});
@@ -65,7 +67,18 @@ async fn a_renewal_moves_the_end_up_to_the_maximum() -> Story {
     assert_eq!(lease.expires_at, first.max_expires_at);
     assert!(!lease.renewable);
     let secret = scene.secret("app").await?.context("Secret")?;
-    assert_eq!(secret["expiration"], lease.expires_at.0.to_string());
+    let end = lease.expires_at.0.to_string();
+    assert_eq!(secret["expiration"], end);
+    // What an SDK reads of it: the same key, for longer.
+    let process = |secret: &std::collections::BTreeMap<String, String>| {
+        serde_json::from_str::<serde_json::Value>(&secret["credential_process.json"])
+    };
+    let mut read = process(&before)?;
+    assert_ne!(read["Expiration"], json!(end), "it was there already");
+    read["Expiration"] = json!(end);
+    assert_eq!(process(&secret)?, read);
+    // Nobody but us wrote it: it is not restored with another key.
+    assert_eq!(secret.len(), before.len());
     assert_eq!(scene.calls("app").len(), calls);
     scene.expect_one_key("app").await?;
     Ok(())

@@ -288,10 +288,39 @@ fn secret_keys() -> Vec<Case> {
             "Too long",
         ),
     ];
+    let distinct = "two entries of the Secret have the same name";
+    let keys = |keys: Value| secret(json!({"keys": keys}));
+    for (good, bad) in [
+        // Names that were chosen, and the usual ones.
+        (
+            keys(json!({"accessKeyId": "a", "region": "b"})),
+            keys(json!({"accessKeyId": "a", "region": "a"})),
+        ),
+        (
+            keys(json!({"region": "AWS_DEFAULT_REGION"})),
+            keys(json!({"region": "expiration"})),
+        ),
+        (
+            keys(json!({"region": "r", "defaultRegion": "AWS_REGION"})),
+            keys(json!({"defaultRegion": "AWS_REGION"})),
+        ),
+        (file("key", "AWS_DEFAULT_REGION"), file("key", "AWS_REGION")),
+        (
+            secret(json!({"credentialProcess": {"key": "process"}})),
+            secret(json!({"credentialProcess": {"key": "credentials"}})),
+        ),
+        (
+            secret(json!({"credentialProcess": {}})),
+            secret(json!({"credentialProcess": {}, "keys": {"expiration": "credential_process.json"}})),
+        ),
+    ] {
+        all.push(rule(KIND, good, bad, distinct));
+    }
     for field in [
         "accessKeyId",
         "secretAccessKey",
         "region",
+        "defaultRegion",
         "expiration",
         "sessionToken",
     ] {

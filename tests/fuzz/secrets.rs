@@ -100,7 +100,19 @@ fn rendered(request: &keylease::api::AwsCredentialRequest, session: bool) -> Res
         .secret
         .as_ref()
         .is_some_and(|s| s.credential_process.is_some());
-    let wanted = 5 + usize::from(session) + usize::from(process);
+    let keys = request.spec.secret.as_ref().and_then(|s| s.keys.clone());
+    let regions = data.values().filter(|v| v.0 == b"eu-west-1").count();
+    let named = keys.map_or((false, false), |k| {
+        (k.region.is_some(), k.default_region.is_some())
+    });
+    let right = match named {
+        (_, true) => regions == 2,
+        (true, false) => regions == 1,
+        // A name that was given to another entry is not taken from it.
+        (false, false) => (1..=2).contains(&regions),
+    };
+    ensure!(right, "the region stands there {regions} times");
+    let wanted = 4 + regions + usize::from(session) + usize::from(process);
     ensure!(data.len() == wanted, "{} entries, not {wanted}", data.len());
     for name in data.keys() {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);

@@ -148,12 +148,10 @@ impl World {
             Effect::CheckSecret | Effect::Restart(..) => Ok(Outcome::Done),
             Effect::PublishSecret(term) => self.publish(term, view),
             Effect::AmendSecret(what) => {
-                let patch = amendment(&view.request, what);
-                let patch = patch["metadata"]["annotations"].as_object().unwrap();
+                let patch = amendment(&view.request, what, None).metadata.annotations;
                 let meta = self.stored(&what.secret.uid, &what.secret.resource_version)?;
                 let annotations = meta.annotations.get_or_insert_default();
-                let text = |v: &serde_json::Value| v.as_str().unwrap().to_owned();
-                annotations.extend(patch.iter().map(|(k, v)| (k.clone(), text(v))));
+                annotations.extend(patch.unwrap_or_default());
                 self.stored_secret(view)
             }
             Effect::DeleteSecret(facts) => {

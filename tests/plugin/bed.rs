@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use keylease::api::{self, AwsCredentialRequest, AwsRole};
 use keylease_testbed::aws::KeyDelay;
 use keylease_testbed::operator::printed_policy;
-use keylease_testbed::{ControlPlane, FakeAws, FakeConfig, Operator, paths, wait};
+use keylease_testbed::{ControlPlane, ControlPlaneOptions, FakeAws, FakeConfig, Operator, paths, wait};
 use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -35,7 +35,7 @@ const USED: &[&str] = &[
 /// A control plane, an AWS, and the operator between them.
 pub struct Bed {
     // Dropped in this order: the operator before what it talks to.
-    _operator: Operator,
+    pub operator: Mutex<Operator>,
     pub aws: FakeAws,
     pub cluster: ControlPlane,
 }
@@ -57,7 +57,11 @@ impl Bed {
         if let Some(missing) = paths::missing_control_plane() {
             bail!("these tests need a real control plane, and {missing}");
         }
-        let cluster = ControlPlane::start().await?;
+        let options = ControlPlaneOptions {
+            audit_log: true,
+            ..ControlPlaneOptions::default()
+        };
+        let cluster = ControlPlane::start_with(options).await?;
         let definitions = json!({"apiVersion": "v1", "kind": "List", "items": api::crds()});
         cluster.kubectl_apply(&definitions.to_string()).await?;
         let established = [
@@ -86,7 +90,7 @@ impl Bed {
         let mut operator = Operator::start(bin, cluster.kubeconfig(), &aws.endpoint(), &[], &[])?;
         operator.wait_ready(SOON).await?;
         Ok(Self {
-            _operator: operator,
+            operator: Mutex::new(operator),
             aws,
             cluster,
         })
@@ -227,6 +231,43 @@ impl Scene {
             .await?
             .items
             .len())
+    }
+
+    /// A role of an account that is not there yet: its requests wait until
+    /// `account` makes it.
+    pub async fn role_that_waits(&self, name: &str) -> Result<()> {
+        let role = json!({
+            "apiVersion": "keylease.dev/v1alpha1", "kind": "AwsRole",
+            "metadata": {"name": name},
+            "spec": {
+                "accountRef": {"name": name}, "iamUser": {},
+                "allowedNamespaces": {"names": [self.name]},
+            },
+        });
+        self.bed.cluster.kubectl_apply(&role.to_string()).await?;
+        Ok(())
+    }
+
+    /// Makes an account of that name.
+    pub async fn account(&self, name: &str) -> Result<()> {
+        let account = json!({
+            "apiVersion": "keylease.dev/v1alpha1", "kind": "AwsAccount",
+            "metadata": {"name": name}, "spec": {},
+        });
+        self.bed.cluster.kubectl_apply(&account.to_string()).await?;
+        Ok(())
+    }
+
+    /// How many watches of one request were begun.
+    pub fn watches(&self, request: &str) -> Result<usize> {
+        let events = self.bed.cluster.audit_events()?;
+        let named = format!("metadata.name%3D{request}");
+        let begun = events.iter().filter(|e| {
+            let here = e.object_ref.as_ref().is_some_and(|o| o.namespace == self.name);
+            let watches = e.verb == "watch" && e.stage == "ResponseStarted";
+            here && watches && e.request_uri.contains(&named)
+        });
+        Ok(begun.count())
     }
 
     /// IAM users that exist for this namespace.

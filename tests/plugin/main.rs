@@ -6,5 +6,8 @@ mod changes;
 mod doctor;
 mod exec;
 mod issue;
+mod min_left;
+mod reuse;
+mod revoke;
 mod sessions;
 mod views;

@@ -1,18 +1,20 @@
-//! A request that this process made, from its creation to its end.
+//! A request that this process made or shares, from its creation to its end.
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
 use kube::api::{DeleteParams, PostParams, Preconditions};
-use serde_json::json;
 
 use super::client::{MANAGER, Session, check_name, on_role};
 use super::error::{Call, Failure};
 use super::key::IssuedKey;
+use super::shared::{self, Followed};
 use super::signals::Signals;
-use super::wait::{self, Judgement};
-use crate::api::{AwsCredentialRequest, GoDuration, Phase};
+use super::wait::{self, Judgement, Patience};
+use crate::api::{AwsCredentialRequest, AwsCredentialRequestSpec, GoDuration, NameRef, Phase};
 use crate::decode::Lenient;
 
 /// How long a request that nobody ends stays after its lease, so that those of
@@ -27,88 +29,120 @@ pub(super) struct Order {
     pub role: String,
     /// The request's name; without one the API server makes one up.
     pub name: Option<String>,
-    /// Take a request of that name that is there already.
+    /// Share the request of that name with whoever else asks for it.
     pub reuse: bool,
     /// The lease's length.
     pub ttl: Option<GoDuration>,
+    /// What a shared lease has to have left.
+    pub min_left: SignedDuration,
 }
 
 /// A request and whether it is ours to delete.
 pub(super) struct Claim {
     session: Session,
     request: AwsCredentialRequest,
-    made: bool,
+    shared: bool,
 }
 
 impl Claim {
-    /// Creates the request, or finds the one to reuse.
-    pub async fn make(session: Session, order: &Order) -> Result<Self, Failure> {
+    /// A request with a key that works: one of our own, or a shared one. On
+    /// failure and on signals nothing of our own is left behind; what is shared
+    /// is left to those it is shared with.
+    pub async fn take(
+        session: Session,
+        order: &Order,
+        patience: Patience,
+        signals: &mut Signals,
+    ) -> Result<(Self, IssuedKey), Failure> {
         check_role(&session, &order.role).await?;
-        if let Some(request) = reusable(&session, order).await? {
-            return Ok(Self {
-                session,
-                request,
-                made: false,
-            });
+        match order.name.as_deref().filter(|_| order.reuse) {
+            Some(name) => Self::share(session, order, name, patience, signals).await,
+            None => Self::make(session, order, patience, signals).await,
         }
-        let request = create(&session, order).await?;
-        Ok(Self {
-            session,
-            request,
-            made: true,
-        })
     }
 
-    /// Waits until the Secret holds a key that works, and takes it. On failure
-    /// and on signals nothing is left behind.
-    pub async fn obtain(
-        &self,
-        patience: Duration,
+    async fn share(
+        session: Session,
+        order: &Order,
+        name: &str,
+        patience: Patience,
         signals: &mut Signals,
-    ) -> Result<IssuedKey, Failure> {
+    ) -> Result<(Self, IssuedKey), Failure> {
         let obtained = tokio::select! {
-            obtained = self.key_when_ready(patience) => obtained,
+            obtained = shared::obtain(&session, order, name, patience) => obtained,
             signal = signals.next_ending() => Err(Failure::interrupted(signal)),
         };
         match obtained {
-            Ok(key) => Ok(key),
-            Err(failure) => Err(self.abandon(failure).await),
+            Ok((request, key)) => {
+                let shared = true;
+                let claim = Self { session, request, shared };
+                Ok((claim, key))
+            }
+            // What was begun goes on without us.
+            Err(failure) if failure.code >= 3 => Err(failure.and(&format!(
+                "request {name} is left for the next call; end it with: \
+                 kubectl keylease revoke {name} -n {}",
+                session.namespace
+            ))),
+            Err(failure) => Err(failure),
         }
     }
 
-    async fn key_when_ready(&self, patience: Duration) -> Result<IssuedKey, Failure> {
-        let ready = wait::until(&self.session, &self.request, patience, |seen| {
-            let Some(request) = seen else {
-                return Judgement::Never("somebody deleted the request".to_owned());
-            };
-            match wait::phase(request) {
-                Some(Phase::Ready | Phase::Rotating) => Judgement::Done(request.clone()),
-                _ => wait::lifeless(request).map_or_else(
-                    || Judgement::NotYet(wait::ready_line(request)),
-                    Judgement::Never,
-                ),
+    async fn make(
+        session: Session,
+        order: &Order,
+        patience: Patience,
+        signals: &mut Signals,
+    ) -> Result<(Self, IssuedKey), Failure> {
+        let name = order.name.as_deref().unwrap_or_default();
+        // Never cut short by a signal: a request whose creation was not heard
+        // of could not be deleted.
+        let request = create(&session, order).await.map_err(|error| match error {
+            kube::Error::Api(status) if is_taken(&status) && !name.is_empty() => {
+                Failure::new(format!(
+                    "there is a request of that name already: {}; take another --name, or add --reuse",
+                    status.message
+                ))
             }
-        });
-        let request = ready.await?;
-        let status = request.status.as_ref();
-        let named = status.and_then(|s| s.secret_name.clone());
-        let name = named.unwrap_or_else(|| request.secret_name());
-        let call = Call {
-            verb: "get",
-            resource: "secrets",
-            namespace: Some(&self.session.namespace),
-            name: &name,
+            error => session.on_request("create", name).failed(&error),
+        })?;
+        let claim = Self {
+            session,
+            request,
+            shared: false,
         };
-        let secrets: Api<Secret> = self.session.namespaced();
-        let secret = secrets.get(&name).await.map_err(|e| call.failed(&e))?;
-        IssuedKey::of(&request, &secret).map_err(Failure::new)
+        let obtained = tokio::select! {
+            obtained = claim.key_when_ready(patience) => obtained,
+            signal = signals.next_ending() => Err(Failure::interrupted(signal)),
+        };
+        match obtained {
+            Ok(key) => Ok((claim, key)),
+            Err(failure) => Err(claim.abandon(failure).await),
+        }
+    }
+
+    async fn key_when_ready(&self, patience: Patience) -> Result<IssuedKey, Failure> {
+        match shared::follow(&self.session, &self.request, patience).await? {
+            Followed::Ready(request) => key_of(&self.session, &request).await,
+            Followed::Vanished => Err(Failure::new("somebody deleted the request")),
+        }
+    }
+
+    /// Whether others may use it.
+    pub fn is_shared(&self) -> bool {
+        self.shared
     }
 
     /// Deletes what was made, and adds to the failure how that went.
     pub async fn abandon(&self, failure: Failure) -> Failure {
-        if !self.made {
+        if self.shared {
             return failure;
         }
+        // Nothing is asked for any more.
+        let failure = Failure {
+            code: if failure.code == 3 { 1 } else { failure.code },
+            ..failure
+        };
         match self.delete().await {
             Ok(()) => failure.and(&format!("its request {} was deleted", self.name())),
             Err(left) => failure.and(&format!(
@@ -144,7 +178,7 @@ impl Claim {
     }
 
     /// Waits until AWS holds nothing of it and the request is no more.
-    pub async fn gone(&self, patience: Duration) -> Result<(), Failure> {
+    pub async fn gone(&self, patience: Patience) -> Result<(), Failure> {
         gone(&self.session, &self.request, patience).await
     }
 
@@ -153,7 +187,7 @@ impl Claim {
         wait::until(
             &self.session,
             &self.request,
-            Duration::MAX,
+            Patience::endless(),
             |seen| match seen {
                 Some(request) if wait::lifeless(request).is_none() => {
                     Judgement::NotYet("the credential is live; Ctrl-C ends it".to_owned())
@@ -174,7 +208,7 @@ impl Claim {
 pub(super) async fn gone(
     session: &Session,
     request: &AwsCredentialRequest,
-    patience: Duration,
+    patience: Patience,
 ) -> Result<(), Failure> {
     wait::until(session, request, patience, |seen| match seen {
         Some(request) if wait::phase(request) == Some(Phase::Revoking) => {
@@ -200,74 +234,63 @@ async fn check_role(session: &Session, role: &str) -> Result<(), Failure> {
     }
 }
 
-/// The request to reuse. One whose lease is over makes room for a new one.
-async fn reusable(
+/// Takes the key out of the Secret of a request that is ready.
+pub(super) async fn key_of(
     session: &Session,
-    order: &Order,
-) -> Result<Option<AwsCredentialRequest>, Failure> {
-    let Some(name) = order.name.as_deref().filter(|_| order.reuse) else {
-        return Ok(None);
+    request: &AwsCredentialRequest,
+) -> Result<IssuedKey, Failure> {
+    let status = request.status.as_ref();
+    let named = status.and_then(|s| s.secret_name.clone());
+    let name = named.unwrap_or_else(|| request.secret_name());
+    let call = Call {
+        verb: "get",
+        resource: "secrets",
+        namespace: Some(&session.namespace),
+        name: &name,
     };
-    let found = session.requests().get_opt(name).await;
-    let found = found.map_err(|e| session.on_request("get", name).failed(&e))?;
-    let Some(Lenient(request)) = found else {
-        return Ok(None);
-    };
-    let role = &request.spec.role_ref.name;
-    if *role != order.role {
-        return Err(Failure::new(format!(
-            "request {name} is for role {role}, not {}; take another --name",
-            order.role
-        )));
-    }
-    if wait::lifeless(&request).is_none() {
-        return Ok(Some(request));
-    }
-    let old = Claim {
-        session: session.clone(),
-        request,
-        made: true,
-    };
-    old.delete().await?;
-    old.gone(DELETE_TIMEOUT).await?;
-    Ok(None)
+    let secrets: Api<Secret> = session.namespaced();
+    let secret = secrets.get(&name).await.map_err(|e| call.failed(&e))?;
+    IssuedKey::of(request, &secret).map_err(Failure::new)
 }
 
-async fn create(session: &Session, order: &Order) -> Result<AwsCredentialRequest, Failure> {
+/// Whether a creation was refused because the name is taken.
+pub(super) fn is_taken(status: &kube::core::Status) -> bool {
+    status.code == 409 && status.reason == "AlreadyExists"
+}
+
+/// Asks for what was ordered.
+pub(super) async fn create(
+    session: &Session,
+    order: &Order,
+) -> kube::Result<AwsCredentialRequest> {
     let Order {
-        role,
-        name,
-        reuse: _,
-        ttl,
+        role, name, ttl, ..
     } = order;
     let metadata = match name {
-        Some(name) => json!({"name": name}),
-        None => json!({"generateName": format!("{role}-")}),
+        Some(name) => ObjectMeta {
+            name: Some(name.clone()),
+            ..ObjectMeta::default()
+        },
+        None => ObjectMeta {
+            generate_name: Some(format!("{role}-")),
+            ..ObjectMeta::default()
+        },
     };
-    let request = serde_json::from_value(json!({
-        "apiVersion": "keylease.dev/v1alpha1",
-        "kind": "AwsCredentialRequest",
-        "metadata": metadata,
-        "spec": {"roleRef": {"name": role}, "ttl": ttl, "ttlAfterExpiry": TTL_AFTER_EXPIRY},
-    }));
-    let request = request.map_err(|e| Failure::new(format!("cannot write the request: {e}")))?;
+    let spec = AwsCredentialRequestSpec {
+        role_ref: NameRef { name: role.clone() },
+        ttl: ttl.clone(),
+        ttl_after_expiry: Some(TTL_AFTER_EXPIRY.into()),
+        ..AwsCredentialRequestSpec::default()
+    };
+    let request = AwsCredentialRequest {
+        metadata,
+        spec,
+        status: None,
+    };
     let params = PostParams {
         field_manager: Some(MANAGER.to_owned()),
         ..PostParams::default()
     };
-    // Never cut short by a signal: a request whose creation was not heard of
-    // could not be deleted.
-    match session.requests().create(&params, &request).await {
-        Ok(Lenient(created)) => Ok(created),
-        Err(kube::Error::Api(status)) if status.code == 409 && name.is_some() => {
-            Err(Failure::new(format!(
-                "there is a request of that name already: {}; take another --name, or add --reuse",
-                status.message
-            )))
-        }
-        Err(error) => {
-            let name = name.as_deref().unwrap_or_default();
-            Err(session.on_request("create", name).failed(&error))
-        }
-    }
+    let created = session.requests().create(&params, &Lenient(request)).await;
+    created.map(|Lenient(request)| request)
 }

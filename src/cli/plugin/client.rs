@@ -24,8 +24,9 @@ pub(super) const REQUESTS: &str = "awscredentialrequests.keylease.dev";
 pub(super) const ROLES: &str = "awsroles.keylease.dev";
 /// RBAC's name of the accounts.
 pub(super) const ACCOUNTS: &str = "awsaccounts.keylease.dev";
-/// Who wrote a field, in `metadata.managedFields`.
-pub(super) const MANAGER: &str = "kubectl-keylease";
+/// Who wrote a field, in `metadata.managedFields`. Not `kubectl-…`: Flux takes
+/// over every manager whose name begins so.
+pub(super) const MANAGER: &str = "keylease-cli";
 
 /// The flags that kubectl has for this.
 #[derive(clap::Args, Clone, Debug)]

@@ -3,11 +3,12 @@
 use kube::runtime::watcher;
 
 /// Why a command ends without having done its work.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     /// The sentence for the person, without a full stop.
     pub sentence: String,
-    /// The exit code: 1 failed, 2 used wrongly, 128+n ended by signal n.
+    /// The exit code: 1 failed, 2 used wrongly, 3 asked for and not done yet,
+    /// 128+n ended by signal n.
     pub code: u8,
 }
 
@@ -24,12 +25,28 @@ impl Failure {
         Self { sentence, code: 2 }
     }
 
+    /// It was asked for, and was not done or not heard of in time.
+    pub fn pending(sentence: impl Into<String>) -> Self {
+        let sentence = sentence.into();
+        Self { sentence, code: 3 }
+    }
+
     /// A signal ended it, as shells count: 130 for Ctrl-C.
     pub fn interrupted(signal: i32) -> Self {
         Self {
             sentence: "interrupted".to_owned(),
             code: signal_code(signal),
         }
+    }
+
+    /// All of these in one: what failed weighs more than what is only pending.
+    pub fn all(failures: Vec<Self>) -> Result<(), Self> {
+        let Some(code) = failures.iter().map(|f| f.code).min() else {
+            return Ok(());
+        };
+        let sentences: Vec<_> = failures.into_iter().map(|f| f.sentence).collect();
+        let sentence = sentences.join("; ");
+        Err(Self { sentence, code })
     }
 
     /// The same failure with something to add.

@@ -9,11 +9,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::process::{Child, Command};
 
-use super::claim::{Claim, Order};
+use super::claim::Claim;
 use super::client::Target;
 use super::error::{Failure, signal_code};
 use super::key::IssuedKey;
+use super::sharing::Sharing;
 use super::signals::{self, Signals};
+use super::wait::Patience;
 use super::{output, when};
 use crate::api::GoDuration;
 
@@ -40,7 +42,7 @@ const OTHER_SOURCES: [&str; 11] = [
 /// The command gets AWS_ACCESS_KEY_ID and the like in its environment, and
 /// neither AWS_PROFILE nor any other source of credentials. Signals are handed
 /// on to it. When it has ended, however it did, the request is deleted and the
-/// credential revoked.
+/// credential revoked, unless it is shared by --reuse.
 ///
 /// The exit code is the command's, or 128+n when signal n ended it; 126 and
 /// 127 when it cannot be run; 1 when the credential could not be had, or could
@@ -52,6 +54,9 @@ const OTHER_SOURCES: [&str; 11] = [
 pub(super) struct Args {
     /// The AwsRole.
     role: String,
+
+    #[command(flatten)]
+    sharing: Sharing,
 
     /// How long the lease lives at most. Default: the role's.
     #[arg(long, value_parser = when::parse_length)]
@@ -73,21 +78,17 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args, target: Target) -> Result<u8, Failure> {
     let Args {
         role,
+        sharing,
         ttl,
         keep,
         timeout,
         command,
     } = args;
+    let order = sharing.order(role, ttl)?;
     let session = target.session().await?;
     let mut signals = Signals::all()?;
-    let order = Order {
-        role,
-        name: None,
-        reuse: false,
-        ttl,
-    };
-    let claim = Claim::make(session, &order).await?;
-    let key = claim.obtain(timeout, &mut signals).await?;
+    let (claim, key) =
+        Claim::take(session, &order, Patience::of(timeout), &mut signals).await?;
     let end = key.lease.expires_at.0;
     let code = match start(&command, key) {
         Ok(mut child) => follow(&mut child, end, &mut signals).await,
@@ -104,6 +105,9 @@ pub(super) async fn run(args: Args, target: Target) -> Result<u8, Failure> {
             }
         }
     };
+    if claim.is_shared() {
+        return Ok(code);
+    }
     if keep {
         eprintln!(
             "keylease: request {} keeps its credential until {end}",
@@ -178,7 +182,7 @@ async fn finish(claim: &Claim, code: u8, signals: &mut Signals) -> u8 {
         return if code == 0 { 1 } else { code };
     }
     let pending = tokio::select! {
-        gone = claim.gone(REVOCATION_PATIENCE) => gone.err().map(|f| f.sentence),
+        gone = claim.gone(Patience::of(REVOCATION_PATIENCE)) => gone.err().map(|f| f.sentence),
         _ = signals.next_ending() => Some("interrupted".to_owned()),
     };
     if let Some(why) = pending {

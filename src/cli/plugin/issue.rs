@@ -2,25 +2,34 @@
 
 use std::time::Duration;
 
-use super::claim::{Claim, Order};
+use super::claim::Claim;
 use super::client::Target;
 use super::error::Failure;
 use super::output::{self, Format};
+use super::sharing::Sharing;
 use super::signals::Signals;
+use super::wait::Patience;
 use super::{paint, when};
 use crate::api::GoDuration;
+
+/// How long to wait for the credential.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// The same as a `credential_process`: the AWS SDK for Go waits 60 s for it.
+const PROCESS_PATIENCE: Duration = Duration::from_secs(50);
 
 /// Get a credential of a role and print it
 ///
 /// Makes an AwsCredentialRequest, waits until its key was proven to work, and
 /// prints what the Secret holds. The lease goes on after the command has ended,
 /// until its time is up or `kubectl keylease revoke NAME`. If no credential
-/// comes, or at Ctrl-C, the request is deleted again.
+/// comes, or at Ctrl-C, the request is deleted again, unless it is shared by
+/// --reuse: then it is left to the others, and to the next call.
 ///
 ///   eval "$(kubectl keylease issue developer-access)"
 ///
 /// As a credential_process in ~/.aws/config, --name and --reuse make all calls
-/// share one lease instead of each making an IAM user:
+/// share one lease instead of each making an IAM user, also calls that run at
+/// the same time:
 ///
 ///   credential_process = kubectl keylease issue developer-access --name laptop --reuse --output process
 #[derive(clap::Args)]
@@ -29,14 +38,8 @@ pub(super) struct Args {
     /// The AwsRole.
     role: String,
 
-    /// Name of the request. Default: the role's name and a random end.
-    #[arg(long)]
-    name: Option<String>,
-
-    /// Use the request of that name if it is there, whatever its ttl; one whose
-    /// lease is over is replaced.
-    #[arg(long, requires = "name")]
-    reuse: bool,
+    #[command(flatten)]
+    sharing: Sharing,
 
     /// How long the lease lives, such as 15m or 1h. Default: the role's.
     #[arg(long, value_parser = when::parse_length)]
@@ -52,31 +55,30 @@ pub(super) struct Args {
     #[arg(short, long, value_enum, default_value = "env")]
     output: Format,
 
-    /// How long to wait for the credential.
-    #[arg(long, default_value = "2m", value_parser = when::parse_patience)]
-    timeout: Duration,
+    /// How long to wait for the credential. Default: 2m; 50s with --output
+    /// process, because SDKs stop waiting for the process after a minute.
+    #[arg(long, value_parser = when::parse_patience)]
+    timeout: Option<Duration>,
 }
 
 pub(super) async fn run(args: Args, target: Target) -> Result<u8, Failure> {
     let Args {
         role,
-        name,
-        reuse,
+        sharing,
         ttl,
         rm_after,
         output,
         timeout,
     } = args;
+    let order = sharing.order(role, ttl)?;
+    let timeout = timeout.unwrap_or(match output {
+        Format::Process => PROCESS_PATIENCE,
+        _ => PATIENCE,
+    });
     let session = target.session().await?;
     let mut signals = Signals::ending()?;
-    let order = Order {
-        role,
-        name,
-        reuse,
-        ttl,
-    };
-    let claim = Claim::make(session, &order).await?;
-    let key = claim.obtain(timeout, &mut signals).await?;
+    let (claim, key) =
+        Claim::take(session, &order, Patience::of(timeout), &mut signals).await?;
     let text = output::render(&key, output);
     if let Err(error) = paint::write(&text) {
         let failure = Failure::new(format!("cannot write the credential to stdout: {error}"));

@@ -81,7 +81,7 @@ fn names(request: &AwsCredentialRequest) -> [String; 4] {
         secret_access_key,
         session_token,
         region,
-        expiration: _,
+        ..
     } = template.and_then(|t| t.keys.clone()).unwrap_or_default();
     [
         access_key_id.unwrap_or_else(|| "AWS_ACCESS_KEY_ID".to_owned()),

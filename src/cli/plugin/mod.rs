@@ -4,12 +4,14 @@
 //! stdout is for data, stderr for everything else. Secrets are printed by
 //! `issue` alone and given to the child of `exec`.
 
+mod ask;
 mod claim;
 mod client;
 mod describe;
 mod doctor;
 mod error;
 mod exec;
+mod fresh;
 mod issue;
 mod key;
 mod leases;
@@ -17,9 +19,13 @@ mod output;
 pub(super) mod paint;
 mod progress;
 mod renew;
+mod revocation;
 mod revoke;
+mod revoked;
 mod roles;
 mod rotate;
+mod shared;
+mod sharing;
 mod signals;
 pub(super) mod table;
 mod wait;
@@ -41,7 +47,8 @@ use error::Failure;
     bin_name = "kubectl keylease",
     version,
     arg_required_else_help = true,
-    after_help = "Exit codes: 0 done, 1 failed, 2 used wrongly, 128+n ended by signal n. \
+    after_help = "Exit codes: 0 done, 1 failed, 2 used wrongly, 3 asked for and not done in time, \
+                  128+n ended by signal n. \
                   `exec` ends with the code of its command.\n\
                   Environment: KUBECONFIG, NO_COLOR."
 )]
@@ -139,12 +146,16 @@ mod tests {
             "k -n ns exec r --ttl 5m -- aws s3 ls -n x",
             "k leases -A --phase ready -o wide",
             "k revoke --all --yes",
+            "k revoke a b --dry-run",
+            "k exec r --name x --reuse --min-left 0s -- true",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
         for line in [
             "k issue",
             "k issue r --reuse",
+            "k issue r --name x --min-left 5m",
+            "k issue r --name x --reuse --min-left=-5m",
             "k exec r",
             "k revoke",
             "k revoke x --role r",

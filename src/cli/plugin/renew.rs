@@ -3,13 +3,11 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use kube::api::{Patch, PatchParams};
-use serde_json::json;
 
-use super::client::{MANAGER, Session, Target};
+use super::client::{Session, Target};
 use super::error::Failure;
-use super::wait::{self, Judgement};
-use super::{paint, when};
+use super::wait::{self, Judgement, Patience};
+use super::{ask, paint, when};
 use crate::api::{AwsCredentialRequest, GoDuration, Lease};
 
 /// Difference between what was asked for and what was given that rounding to
@@ -43,11 +41,9 @@ pub(super) async fn run(args: Args, target: Target) -> Result<u8, Failure> {
     let session = target.session().await?;
     let request = session.request(&name).await?;
     let before = live_lease(&request)?;
-    let renew = request.spec.renew.as_ref();
-    let previous = renew.and_then(|r| r.at.get().ok());
-    let at = when::fresh_mark(Timestamp::now(), previous);
-    ask(&session, &request, at, increment.as_ref()).await?;
-    let lease = served(&session, &request, at, timeout).await?;
+    let at = ask::renew_at(&request, Timestamp::now());
+    ask::ask(&session, &request, ask::renewal(at, increment.as_ref())).await?;
+    let lease = served(&session, &request, at, Patience::of(timeout)).await?;
     if is_refused(&lease, &before) {
         return Err(Failure::new(format!(
             "refused: the lease still ends at {}; credentials of its type cannot be renewed, so \
@@ -84,36 +80,11 @@ fn live_lease(request: &AwsCredentialRequest) -> Result<Lease, Failure> {
     Ok(lease)
 }
 
-async fn ask(
-    session: &Session,
-    request: &AwsCredentialRequest,
-    at: Timestamp,
-    increment: Option<&GoDuration>,
-) -> Result<(), Failure> {
-    let name = request.metadata.name.as_deref().unwrap_or_default();
-    // The uid makes the patch fail where the name has come to mean another
-    // request. An increment of an earlier renewal is removed by null.
-    let patch = json!({
-        "metadata": {"uid": request.metadata.uid},
-        "spec": {"renew": {"at": at, "increment": increment}},
-    });
-    let params = PatchParams {
-        field_manager: Some(MANAGER.to_owned()),
-        ..PatchParams::default()
-    };
-    let patched = session
-        .requests()
-        .patch(name, &params, &Patch::Merge(patch))
-        .await;
-    patched.map_err(|e| session.on_request("patch", name).failed(&e))?;
-    Ok(())
-}
-
 async fn served(
     session: &Session,
     request: &AwsCredentialRequest,
     at: Timestamp,
-    patience: Duration,
+    patience: Patience,
 ) -> Result<Lease, Failure> {
     wait::until(session, request, patience, |seen| {
         let Some(request) = seen else {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use kube::runtime::{WatchStreamExt, watcher};
+use tokio::time::Instant;
 
 use super::client::Session;
 use super::error::Failure;
@@ -21,12 +22,61 @@ pub(super) enum Judgement<T> {
     NotYet(String),
 }
 
+/// How long somebody waits, over all steps of a command.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    total: Duration,
+    until: Option<Instant>,
+}
+
+impl Patience {
+    /// From now on that long.
+    pub fn of(total: Duration) -> Self {
+        Self {
+            total,
+            until: Instant::now().checked_add(total),
+        }
+    }
+
+    /// Without an end.
+    pub fn endless() -> Self {
+        Self::of(Duration::MAX)
+    }
+
+    /// The first four fifths of what is left: something is to be done after it.
+    pub fn most(self) -> Self {
+        let left = self.left();
+        let until = self.until.and_then(|at| at.checked_sub(left / 5));
+        Self { until, ..self }
+    }
+
+    /// What is left of it.
+    pub fn left(self) -> Duration {
+        self.until.map_or(Duration::MAX, |at| {
+            at.saturating_duration_since(Instant::now())
+        })
+    }
+
+    /// The end of it, and what it was waited for.
+    pub fn over(self, last: &str) -> Failure {
+        Failure::pending(format!("not done after {}: {last}", humane(self.total)))
+    }
+
+    /// Waits until it is over.
+    pub async fn end(self) {
+        match self.until {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
 /// Watches one request until `judge` is content. It is asked for `None` when
 /// the request (this one, by uid) is no more.
 pub(super) async fn until<T>(
     session: &Session,
     request: &AwsCredentialRequest,
-    patience: Duration,
+    patience: Patience,
     mut judge: impl FnMut(Option<&AwsCredentialRequest>) -> Judgement<T>,
 ) -> Result<T, Failure> {
     let name = request.metadata.name.as_deref().unwrap_or_default();
@@ -35,15 +85,11 @@ pub(super) async fn until<T>(
     let mut stream = pin!(stream);
     let mut progress = Progress::new();
     let mut last = "nothing was heard of it".to_owned();
-    let deadline = tokio::time::sleep(patience);
-    let mut deadline = pin!(deadline);
+    let mut deadline = pin!(patience.end());
     loop {
         let seen = tokio::select! {
             seen = stream.next() => seen,
-            () = &mut deadline => {
-                let waited = humane(patience);
-                return Err(Failure::new(format!("not done after {waited}: {last}")));
-            }
+            () = &mut deadline => return Err(patience.over(&last)),
         };
         let seen = match seen {
             Some(Ok(seen)) => seen.filter(|r| r.metadata.uid == request.metadata.uid),
@@ -67,7 +113,8 @@ pub(super) async fn until<T>(
     }
 }
 
-fn is_refusal(error: &watcher::Error) -> bool {
+/// Whether waiting is of no use.
+pub(super) fn is_refusal(error: &watcher::Error) -> bool {
     use watcher::Error as E;
     match error {
         E::InitialListFailed(kube::Error::Api(status))

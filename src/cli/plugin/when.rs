@@ -75,6 +75,15 @@ pub(super) fn parse_length(text: &str) -> Result<GoDuration, String> {
     Ok(GoDuration(format_duration(length)))
 }
 
+/// The life that a lease is to have left, on the command line.
+pub(super) fn parse_left(text: &str) -> Result<SignedDuration, String> {
+    let length = GoDuration::from(text).get().map_err(|e| e.to_string())?;
+    if length.is_negative() {
+        return Err("must not be negative".to_owned());
+    }
+    Ok(length)
+}
+
 /// A time to wait on the command line.
 pub(super) fn parse_patience(text: &str) -> Result<Duration, String> {
     let length = GoDuration::from(text).get().map_err(|e| e.to_string())?;

@@ -10,6 +10,7 @@ pub(super) struct KeyNames {
     pub(super) access_key_id: String,
     pub(super) secret_access_key: String,
     pub(super) region: String,
+    pub(super) default_region: Option<String>,
     pub(super) session_token: String,
     pub(super) expiration: String,
     pub(super) file: String,
@@ -26,13 +27,17 @@ impl KeyNames {
             secret_access_key,
             session_token,
             region,
+            default_region,
             expiration,
         } = keys;
+        // Whoever named the one entry has the one that was asked for.
+        let second = region.is_none().then(|| "AWS_DEFAULT_REGION".to_owned());
         let or = |name: Option<String>, default: &str| name.unwrap_or_else(|| default.to_owned());
-        Self {
+        let names = Self {
             access_key_id: or(access_key_id, "AWS_ACCESS_KEY_ID"),
             secret_access_key: or(secret_access_key, "AWS_SECRET_ACCESS_KEY"),
             region: or(region, "AWS_REGION"),
+            default_region: None,
             session_token: or(session_token, "AWS_SESSION_TOKEN"),
             expiration: or(expiration, "expiration"),
             file: or(file.key, "credentials"),
@@ -41,7 +46,30 @@ impl KeyNames {
                 .credential_process
                 .clone()
                 .map(|c| or(c.key, "credential_process.json")),
+        };
+        // Requests are older than this entry: it takes the place of no other.
+        let second = second.filter(|n| !names.entries().iter().any(|(_, taken)| taken == n));
+        Self {
+            default_region: default_region.or(second),
+            ..names
         }
+    }
+
+    /// The names with the fields that give them.
+    fn entries(&self) -> Vec<(&'static str, &str)> {
+        let mut all = vec![
+            ("keys.accessKeyId", self.access_key_id.as_str()),
+            ("keys.secretAccessKey", &self.secret_access_key),
+            ("keys.sessionToken", &self.session_token),
+            ("keys.region", &self.region),
+            ("keys.expiration", &self.expiration),
+            ("credentialsFile.key", &self.file),
+        ];
+        let second = self.default_region.as_deref();
+        all.extend(second.map(|name| ("keys.defaultRegion", name)));
+        let process = self.credential_process.as_deref();
+        all.extend(process.map(|name| ("credentialProcess.key", name)));
+        all
     }
 }
 
@@ -58,24 +86,14 @@ const MAX_KEY: usize = 253;
 pub fn check_template(request: &AwsCredentialRequest) -> Result<(), Verdict> {
     let names = KeyNames::of(&request.spec.secret.clone().unwrap_or_default());
     let mut seen = BTreeMap::new();
-    let mut all = vec![
-        ("keys.accessKeyId", names.access_key_id),
-        ("keys.secretAccessKey", names.secret_access_key),
-        ("keys.sessionToken", names.session_token),
-        ("keys.region", names.region),
-        ("keys.expiration", names.expiration),
-        ("credentialsFile.key", names.file),
-    ];
-    let process = names.credential_process;
-    all.extend(process.map(|name| ("credentialProcess.key", name)));
     if names.profile.is_empty() || !made_of(&names.profile, "_.@:/+-") {
         return Err(misnamed("credentialsFile.profile", &names.profile));
     }
-    for (field, name) in all {
-        if !(1..=MAX_KEY).contains(&name.len()) || !made_of(&name, "-._") {
-            return Err(misnamed(field, &name));
+    for (field, name) in names.entries() {
+        if !(1..=MAX_KEY).contains(&name.len()) || !made_of(name, "-._") {
+            return Err(misnamed(field, name));
         }
-        if let Some(other) = seen.insert(name.clone(), field) {
+        if let Some(other) = seen.insert(name, field) {
             return Err(Verdict::new(
                 Reason::InvalidRequest,
                 format!(
@@ -104,6 +122,50 @@ fn misnamed(field: &str, name: &str) -> Verdict {
 mod tests {
     use super::*;
     use crate::api::CredentialsFile;
+
+    fn second(keys: SecretKeys) -> Option<String> {
+        let template = SecretTemplate {
+            keys: Some(keys),
+            ..SecretTemplate::default()
+        };
+        KeyNames::of(&template).default_region
+    }
+
+    #[test]
+    fn the_region_stands_under_both_names_unless_one_was_chosen() {
+        let name = |text: &str| Some(text.to_owned());
+        let keys = SecretKeys::default;
+        assert_eq!(second(keys()), name("AWS_DEFAULT_REGION"));
+        let only = SecretKeys {
+            region: name("AWS_DEFAULT_REGION"),
+            ..keys()
+        };
+        assert_eq!(second(only.clone()), None);
+        let both = SecretKeys {
+            default_region: name("AWS_REGION"),
+            ..only
+        };
+        assert_eq!(second(both), name("AWS_REGION"));
+        let taken = SecretKeys {
+            expiration: name("AWS_DEFAULT_REGION"),
+            ..keys()
+        };
+        assert_eq!(second(taken), None, "a request that was valid is refused");
+    }
+
+    #[test]
+    fn a_second_region_collides_like_any_other_entry() {
+        let mut request = crate::plan::tests::request();
+        request.spec.secret = Some(SecretTemplate {
+            keys: Some(SecretKeys {
+                default_region: Some("credentials".into()),
+                ..SecretKeys::default()
+            }),
+            ..SecretTemplate::default()
+        });
+        let verdict = check_template(&request).unwrap_err();
+        assert!(verdict.message.contains("keys.defaultRegion"), "{}", verdict.message);
+    }
 
     #[test]
     fn colliding_key_names_are_refused() {

@@ -1,12 +1,14 @@
 //! The Secret: how one of ours is told from any other.
 
+mod amended;
 mod edits;
 mod key_names;
 mod rendered;
 
+pub use amended::{amendment, entry_with_end, key_in_process};
 pub use edits::key_in;
 pub use key_names::check_template;
-pub use rendered::{amendment, render};
+pub use rendered::render;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;

@@ -8,12 +8,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::Resource;
 
 use super::key_names::KeyNames;
-use super::{
-    ENTRIES, EXPIRES_AT, ISSUED_AT, KEY_ID, LEASE_ID, MANAGED_BY, MAX_EXPIRES_AT, RENEWED_FOR,
-};
+use super::{ENTRIES, EXPIRES_AT, ISSUED_AT, KEY_ID, LEASE_ID, MANAGED_BY, MAX_EXPIRES_AT};
 use crate::api::{AwsCredentialRequest, SecretTemplate};
 use crate::key_material::KeyMaterial;
-use crate::plan::effect::Amendment;
 use crate::plan::lease::Term;
 use crate::plan::naming;
 
@@ -102,6 +99,9 @@ fn render_data(
         (names.region, region.into()),
         (names.expiration, expiration.clone().into_bytes()),
     ];
+    if let Some(name) = names.default_region {
+        entries.push((name, region.into()));
+    }
     if let Some(token) = key.session_token() {
         file.push_str(&format!("aws_session_token = {token}\n"));
         entries.push((names.session_token, token.into()));
@@ -116,7 +116,7 @@ fn render_data(
 }
 
 /// What AWS tools read from a `credential_process`: version 1 of its JSON.
-fn credential_process(key: &KeyMaterial, expiration: &str) -> Vec<u8> {
+pub(super) fn credential_process(key: &KeyMaterial, expiration: &str) -> Vec<u8> {
     let mut json = serde_json::json!({
         "Version": 1,
         "AccessKeyId": key.id(),
@@ -127,21 +127,6 @@ fn credential_process(key: &KeyMaterial, expiration: &str) -> Vec<u8> {
         json["SessionToken"] = token.into();
     }
     json.to_string().into_bytes()
-}
-
-/// What a renewal changes in the Secret: annotations, and the time that the
-/// application reads. A merge patch that leaves the key alone.
-pub fn amendment(request: &AwsCredentialRequest, what: &Amendment) -> serde_json::Value {
-    let names = KeyNames::of(&request.spec.secret.clone().unwrap_or_default());
-    let expires_at = what.term.expires_at.to_string();
-    serde_json::json!({
-        "metadata": {
-            "uid": what.secret.uid,
-            "resourceVersion": what.secret.resource_version,
-            "annotations": {EXPIRES_AT: expires_at, RENEWED_FOR: what.renewed_for.to_string()},
-        },
-        "stringData": {names.expiration: expires_at},
-    })
 }
 
 #[cfg(test)]

@@ -1,0 +1,133 @@
+//! `--min-left`: a shared lease that is about to end is not handed out as it is.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use futures::future::try_join_all;
+use jiff::{SignedDuration, Timestamp};
+use keylease::api::AwsCredentialRequest;
+use keylease_testbed::wait;
+use serde_json::{Value, json};
+
+use crate::bed::{SOON, Said, Scene};
+
+/// Of a lease of 24 s, 12 s are enough.
+const TTL: &str = "24s";
+const HALF: SignedDuration = SignedDuration::from_secs(12);
+
+fn args<'a>(role: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let args = ["issue", role, "--name", "x", "--reuse", "--ttl", TTL, "-o", "process"];
+    [&args[..], more].concat()
+}
+
+/// What one call said: the id of the key and the end of the lease.
+fn read(said: &Said) -> Result<(String, Timestamp)> {
+    ensure!(said.code == Some(0), "{said:?}");
+    let form: Value = serde_json::from_str(&said.out)?;
+    let id = form["AccessKeyId"].as_str().context("no key")?.to_owned();
+    let end = form["Expiration"].as_str().context("no end")?.parse()?;
+    Ok((id, end))
+}
+
+async fn once(scene: &Scene, role: &str) -> Result<(String, Timestamp)> {
+    read(&scene.run(&args(role, &[])).await?)
+}
+
+/// Several at once, which must all say the same.
+async fn together(scene: &Scene, role: &str) -> Result<(String, Timestamp)> {
+    let args = args(role, &[]);
+    let said = try_join_all((0..6).map(|_| scene.run(&args))).await?;
+    let all: BTreeSet<_> = said.iter().map(read).collect::<Result<_>>()?;
+    let errors: Vec<_> = said.iter().map(|s| s.err.as_str()).collect();
+    ensure!(all.len() == 1, "{all:?}, {errors:?}");
+    // Each says how short it is, and nothing else.
+    let short = errors.iter().all(|e| e.contains("its leases live no longer"));
+    ensure!(short, "{errors:?}");
+    all.into_iter().next().context("nothing")
+}
+
+async fn request(scene: &Scene) -> Result<AwsCredentialRequest> {
+    Ok(scene.requests().get("x").await?)
+}
+
+/// Waits until less than half of the lease is left.
+async fn until_late(end: Timestamp) -> Result<()> {
+    wait::until_ok("the lease to grow old", SOON, || async {
+        let left = end.duration_since(Timestamp::now());
+        ensure!(left < HALF - SignedDuration::from_millis(100), "{left}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_lease_is_renewed_where_that_helps() -> Result<()> {
+    let scene = Scene::set("l-renew").await?;
+    let first = once(&scene, "l-renew").await?;
+    assert_eq!(once(&scene, "l-renew").await?, first, "a fresh one was touched");
+    until_late(first.1).await?;
+    let (key, end) = together(&scene, "l-renew").await?;
+    assert_eq!(key, first.0);
+    assert!(end > first.1, "{end}");
+    let lease = request(&scene).await?.status.and_then(|s| s.lease);
+    assert_eq!(lease.context("no lease")?.renewals, 1, "each call renewed");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_at_its_maximum_is_rotated() -> Result<()> {
+    let scene = Scene::set("l-rotate").await?;
+    let role = json!({
+        "accountRef": {"name": "default"}, "iamUser": {},
+        "ttl": {"default": TTL, "max": TTL},
+        "allowedNamespaces": {"names": ["l-rotate"]},
+    });
+    scene.role_of("l-rotate-max", role).await?;
+    let first = once(&scene, "l-rotate-max").await?;
+    let uid = request(&scene).await?.metadata.uid;
+    until_late(first.1).await?;
+    let (key, end) = together(&scene, "l-rotate-max").await?;
+    assert!(key != first.0 && end > first.1, "{key} until {end}, after {first:?}");
+    assert_eq!(request(&scene).await?.metadata.uid, uid);
+    let created = scene.bed.aws.journal();
+    let created = created.iter().filter(|c| {
+        let ours = |name: &String| name.starts_with("keylease-l-rotate-");
+        c.op == "CreateAccessKey" && c.user.as_ref().is_some_and(ours)
+    });
+    assert_eq!(created.count(), 2, "each call made a key");
+    Ok(())
+}
+
+/// Who may not change requests has it replaced.
+#[tokio::test]
+async fn without_the_right_to_change_it_is_replaced() -> Result<()> {
+    let scene = Scene::set("l-replace").await?;
+    let rules = json!([
+        {"apiGroups": ["keylease.dev"], "resources": ["awscredentialrequests"],
+            "verbs": ["get", "list", "watch", "create", "delete"]},
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]},
+    ]);
+    let person = scene.person("l-replace-user", rules).await?;
+    let args = args("l-replace", &[]);
+    let first = read(&Said::of(scene.plugin_as(&person, &args)).await?)?;
+    let uid = request(&scene).await?.metadata.uid;
+    until_late(first.1).await?;
+    let second = read(&Said::of(scene.plugin_as(&person, &args)).await?)?;
+    assert!(second.0 != first.0 && second.1 > first.1, "{second:?}");
+    assert_ne!(request(&scene).await?.metadata.uid, uid);
+    Ok(())
+}
+
+#[tokio::test]
+async fn less_than_that_is_said_and_no_loop() -> Result<()> {
+    let scene = Scene::set("l-said").await?;
+    let said = scene.run(&args("l-said", &[])).await?;
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(said.err.contains("less than --min-left 5m"), "{said:?}");
+    let said = scene.run(&args("l-said", &["--min-left", "0s"])).await?;
+    assert!(!said.err.contains("--min-left"), "{said:?}");
+    let said = scene.run(&args("l-said", &["--min-left", "24s"])).await?;
+    assert_eq!(said.code, Some(2), "{said:?}");
+    assert!(said.err.contains("not less than --ttl"), "{said:?}");
+    Ok(())
+}
