@@ -64,6 +64,13 @@ pub struct ReasonLabels {
     pub reason: &'static str,
 }
 
+/// Labels of an attempt to roll a workload.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct RollLabels {
+    /// `rolled`, what holds the workload back, or the class of the fault.
+    pub outcome: &'static str,
+}
+
 /// Labels of a budget.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct BudgetLabels {
@@ -102,6 +109,7 @@ pub struct Metrics {
     calls: Family<CallLabels, Counter>,
     reconciles: Family<ReconcileLabels, Counter>,
     transitions: Family<ReasonLabels, Counter>,
+    rolls: Family<RollLabels, Counter>,
     issue_duration: Histogram,
     revoke_duration: Histogram,
     leader: Gauge,
@@ -139,6 +147,12 @@ impl Default for Metrics {
             "request_transitions",
             "Changes of a request's state that were announced, by reason",
             transitions.clone(),
+        );
+        let rolls = Family::default();
+        registry.register(
+            "workload_restarts",
+            "Attempts to roll a workload for a new key, by outcome",
+            rolls.clone(),
         );
         let issue_duration = Histogram::new(LIFE_BUCKETS);
         registry.register(
@@ -189,6 +203,7 @@ impl Default for Metrics {
             calls,
             reconciles,
             transitions,
+            rolls,
             issue_duration,
             revoke_duration,
             leader,
@@ -224,6 +239,11 @@ impl Metrics {
         self.transitions
             .get_or_create(&ReasonLabels { reason })
             .inc();
+    }
+
+    /// Counts one attempt to roll a workload.
+    pub fn roll(&self, outcome: &'static str) {
+        self.rolls.get_or_create(&RollLabels { outcome }).inc();
     }
 
     /// Notes how long it took from a request to its Secret.

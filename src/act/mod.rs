@@ -125,7 +125,8 @@ async fn on_aws(
         Effect::InspectUser => {
             let found = aws.get_user(user).await?;
             let owner = found.map_or(crate::plan::effect::Owner::Nobody, |facts| {
-                ownership::judge(&facts, &intent, &view.request, &view.cluster)
+                let delivered = view.live().is_some();
+                ownership::judge(&facts, &intent, &view.request, &view.cluster, delivered)
             });
             Ok(Outcome::User(owner))
         }

@@ -67,7 +67,7 @@ impl Hands {
         let api = self.requests(request);
         let status = report.status.clone();
         let written = write_status(&self.calls, "report", &api, request, status).await?;
-        if let Some(event) = &report.event {
+        for event in report.event.iter().chain(&report.warnings) {
             self.announcer.tell(&written, event).await;
         }
         Ok(Outcome::Request(Arc::new(written)))

@@ -16,6 +16,9 @@ pub enum ConditionType {
     Usable,
     /// AWS no longer holds a credential for this request.
     Revoked,
+    /// Another key is due: true while it is being made, false where it cannot be,
+    /// and the lease in force runs on to its end. Absent while none is due.
+    Rotating,
     /// The operator's own access key is replaced on time.
     RootRotation,
     /// Every IAM user of ours in the account belongs to a request.
@@ -32,6 +35,7 @@ impl ConditionType {
             Self::Issued => "Issued",
             Self::Usable => "Usable",
             Self::Revoked => "Revoked",
+            Self::Rotating => "Rotating",
             Self::RootRotation => "RootRotation",
             Self::Swept => "Swept",
             Self::Unique => "Unique",

@@ -5,6 +5,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::WorkloadKind;
+
 /// How far the request has come, its lease, and which credential it has. Never
 /// holds a secret.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -30,10 +32,17 @@ pub struct AwsCredentialRequestStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_name: Option<String>,
 
-    /// `Ready`, `Issued`, `Usable` and `Revoked`, each with a reason.
+    /// `Ready`, `Issued`, `Usable` and `Revoked`, each with a reason; and
+    /// `Rotating` while another key is due: `True` while it is being made,
+    /// `False` where it cannot be, with what to change. The lease in force runs
+    /// on to its end all the same, and stays `Ready`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+
+    /// What came of rolling the workloads in `spec.restart` for the present key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restarts: Vec<Restart>,
 
     /// Attempts that failed since the last success. The pause before the next
     /// one grows with it.
@@ -94,6 +103,25 @@ pub struct Lease {
     /// The `spec.renew.at` that was served last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewed_for: Option<Time>,
+}
+
+/// What came of rolling one workload for the present key. One that does not roll
+/// holds nothing up: its pods keep the key before, which ends after the overlap.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Restart {
+    /// Its kind.
+    pub kind: WorkloadKind,
+    /// Its name.
+    pub name: String,
+    /// Whether it was marked with the key and rolls by itself.
+    pub rolled: bool,
+    /// `Rolled`, `Paused`, `OnDelete`, `Partitioned`, `NotFound`, `Forbidden`,
+    /// `Refused`, or `Unavailable` after several attempts.
+    pub reason: String,
+    /// What to change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// A key that lives on for the overlap.

@@ -188,6 +188,7 @@ mod tests {
 
     fn report(reason: Reason) -> Effect {
         Effect::Report(Box::new(Report {
+            warnings: Vec::new(),
             status: Default::default(),
             event: Some(Announcement {
                 reason,

@@ -135,6 +135,21 @@ impl Accounts {
         }
     }
 
+    /// Who the operator is in the AWS account of that `AwsAccount`: the names of
+    /// all that are signed in to it, each with its ARN.
+    pub fn operators(&self, name: &str) -> Vec<(String, String)> {
+        let Some(own) = self.any_session(name) else {
+            return Vec::new();
+        };
+        let entries = self.entries.read();
+        let all = entries.iter().filter_map(|(name, entry)| {
+            let facts = &entry.state.session()?.facts;
+            let same = facts.account_id == own.facts.account_id;
+            same.then(|| (name.clone(), facts.arn.clone()))
+        });
+        all.collect()
+    }
+
     /// The session that the account has, be it only to revoke.
     pub fn any_session(&self, name: &str) -> Option<Arc<Session>> {
         self.entries.read().get(name)?.state.session().cloned()

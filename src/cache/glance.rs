@@ -22,6 +22,8 @@ pub struct Glance {
     pub holds: bool,
     /// What of it could not be read.
     pub unreadable: Defects,
+    /// See [`stuck_until`].
+    pub stuck_until: Option<Timestamp>,
 }
 
 impl Glance {
@@ -34,6 +36,7 @@ impl Glance {
             due: due(request),
             holds: holds(request),
             unreadable: request.spec.unreadable.clone(),
+            stuck_until: stuck_until(request),
         }
     }
 }
@@ -60,6 +63,15 @@ pub fn due(request: &AwsCredentialRequest) -> Option<Timestamp> {
     let revoked = status.and_then(revoked_since);
     let all = [deleted.or(revoked), expires].into_iter().flatten();
     all.min()
+}
+
+/// The end of a lease in force for which a key is due that cannot be made.
+pub fn stuck_until(request: &AwsCredentialRequest) -> Option<Timestamp> {
+    let status = request.status.as_ref()?;
+    let rotating = get_condition(&status.conditions, ConditionType::Rotating)?;
+    let lease = status.lease.as_ref()?;
+    let leaving = request.metadata.deletion_timestamp.is_some();
+    (rotating.status == "False" && !leaving).then_some(lease.expires_at.0)
 }
 
 /// Since when a lease is being taken down before its end: since both conditions
@@ -102,12 +114,30 @@ mod tests {
             due: Some(end.expires_at.0),
             holds: true,
             unreadable: Defects::default(),
+            stuck_until: None,
         };
         assert_eq!(Glance::of(&request), glance);
         request.metadata.finalizers = None;
         request.status = None;
         let empty = Glance::of(&request);
         assert_eq!((empty.due, empty.holds, empty.phase), (None, false, None));
+    }
+
+    #[test]
+    fn a_lease_is_stuck_while_its_next_key_cannot_be_made() {
+        let request: AwsCredentialRequest = serde_json::from_slice(TYPICAL).unwrap();
+        assert_eq!(stuck_until(&request), None);
+        let mut status = request.status.clone().unwrap();
+        let end = status.lease.as_ref().unwrap().expires_at.0;
+        for (can, expected) in [(false, Some(end)), (true, None)] {
+            let kind = ConditionType::Rotating;
+            crate::api::set_condition(&mut status.conditions, kind, can, "R", "", None, end);
+            let stuck = AwsCredentialRequest {
+                status: Some(status.clone()),
+                ..request.clone()
+            };
+            assert_eq!(stuck_until(&stuck), expected);
+        }
     }
 
     #[test]

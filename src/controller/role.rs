@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use super::context::{Concerned, Context};
 use super::hold::hold;
-use super::request::{rival, until_then};
+use super::request::{unfit, until_then};
 use crate::act::write_status;
 use crate::api::{AwsRole, AwsRoleStatus};
 use crate::plan;
@@ -68,9 +68,9 @@ pub async fn reconcile(role: Arc<AwsRole>, ctx: Arc<RoleContext>) -> Result<Acti
     let name = role.metadata.name.clone().unwrap_or_default();
     let account = ctx.shared.accounts.view(&role.spec.account_ref.name, None);
     let (leases, settled) = leases(&name, &ctx.shared);
-    let rival = rival(&role, &ctx.shared);
+    let unfit = unfit(&role, &ctx.shared);
     let now = Timestamp::now();
-    let status = plan::role::status(&role, &account, leases, rival.as_deref(), now);
+    let status = plan::role::status(&role, &account, leases, unfit.as_ref(), now);
     let news = role.status.as_ref() != Some(&status);
     let known = ctx.known.lock().get(&name).cloned().unwrap_or_default();
     if let (true, Some(wait)) = (news, known.pause(&status)) {

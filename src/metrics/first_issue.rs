@@ -63,6 +63,7 @@ mod tests {
 
     fn measured(before: &AwsCredentialRequest, reason: Reason) -> Option<Duration> {
         let report = Report {
+            warnings: Vec::new(),
             status: Default::default(),
             event: Some(Announcement {
                 reason,

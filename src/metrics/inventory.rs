@@ -27,6 +27,13 @@ struct LeaseLabels {
     phase: &'static str,
 }
 
+/// Labels of leases whose next key cannot be made.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
+struct RoleLabels {
+    /// The role, as above.
+    role: String,
+}
+
 /// Labels of accounts.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct AccountLabels {
@@ -64,6 +71,8 @@ pub struct Inventory {
     leases: Family<LeaseLabels, Gauge>,
     overdue: Gauge,
     longest_overdue: Gauge,
+    stuck: Family<RoleLabels, Gauge>,
+    stuck_left: Family<RoleLabels, Gauge>,
     accounts: Family<AccountLabels, Gauge>,
     root_keys: Family<RootKeyLabels, Gauge>,
     unreadable: Family<KindLabels, Gauge>,
@@ -78,6 +87,8 @@ struct Counts {
     leases: BTreeMap<LeaseLabels, i64>,
     overdue: i64,
     longest_overdue: i64,
+    /// How many, and the seconds until the first of them ends.
+    stuck: BTreeMap<RoleLabels, (i64, i64)>,
     ready: i64,
     not_ready: i64,
     root_keys: BTreeMap<RootKeyLabels, i64>,
@@ -93,6 +104,8 @@ impl Inventory {
             leases: Family::default(),
             overdue: Gauge::default(),
             longest_overdue: Gauge::default(),
+            stuck: Family::default(),
+            stuck_left: Family::default(),
             accounts: Family::default(),
             root_keys: Family::default(),
             unreadable: Family::default(),
@@ -113,6 +126,16 @@ impl Inventory {
             "lease_overdue_seconds",
             "How long the longest of the overdue leases is overdue, in seconds",
             all.longest_overdue.clone(),
+        );
+        registry.register(
+            "rotations_failing",
+            "Leases in force whose next key is due and cannot be made, by role",
+            all.stuck.clone(),
+        );
+        registry.register(
+            "rotation_failing_left_seconds",
+            "How long until the first of them ends, in seconds, by role",
+            all.stuck_left.clone(),
         );
         registry.register(
             "accounts",
@@ -163,6 +186,12 @@ impl Inventory {
         }
         self.overdue.set(counts.overdue);
         self.longest_overdue.set(counts.longest_overdue);
+        self.stuck.clear();
+        self.stuck_left.clear();
+        for (labels, (n, left)) in counts.stuck {
+            self.stuck.get_or_create(&labels).set(n);
+            self.stuck_left.get_or_create(&labels).set(left);
+        }
         for (ready, n) in [("true", counts.ready), ("false", counts.not_ready)] {
             self.accounts.get_or_create(&AccountLabels { ready }).set(n);
         }
@@ -189,7 +218,9 @@ impl Inventory {
             phase: "Ready",
         };
         let account = "123456789012".to_owned();
+        let role = String::new();
         self.show(Counts {
+            stuck: BTreeMap::from([(RoleLabels { role }, (1, 60))]),
             leases: BTreeMap::from([(labels, 1)]),
             root_keys: BTreeMap::from([(RootKeyLabels { account }, 1)]),
             ..Counts::default()
@@ -220,8 +251,16 @@ impl Counts {
         }
         for request in requests {
             counts.unreadable_requests += i64::from(!request.unreadable.is_empty());
+            let role = roles.get(&*request.role).cloned().unwrap_or_default();
+            if let Some(end) = request.stuck_until.filter(|end| now < *end) {
+                let left = end.as_second() - now.as_second();
+                let labels = RoleLabels { role: role.clone() };
+                let (n, soonest) = counts.stuck.entry(labels).or_insert((0, left));
+                *n += 1;
+                *soonest = left.min(*soonest);
+            }
             let labels = LeaseLabels {
-                role: roles.get(&*request.role).cloned().unwrap_or_default(),
+                role,
                 phase: phase(request.phase),
             };
             *counts.leases.entry(labels).or_default() += 1;
@@ -266,6 +305,7 @@ mod tests {
             due: due.map(at),
             holds: due.is_some(),
             unreadable: Defects::default(),
+            stuck_until: None,
         }
     }
 
@@ -292,6 +332,27 @@ mod tests {
             phase,
         };
         assert_eq!(counted, [(labels("Pending"), 1), (labels("Ready"), 2)]);
+    }
+
+    #[test]
+    fn leases_whose_next_key_cannot_be_made_are_counted_until_they_end() {
+        let stuck = |role, end| Glance {
+            stuck_until: Some(at(end)),
+            ..request(role, Some(Phase::Ready), None)
+        };
+        let all = [
+            stuck("known", "2026-11-23T04:00:00Z"),
+            stuck("known", "2026-11-23T03:00:00Z"),
+            stuck("known", "2026-11-23T01:00:00Z"),
+            stuck("invented", "2026-11-23T02:00:01Z"),
+            request("known", Some(Phase::Ready), None),
+        ];
+        let labels = |role: &str| RoleLabels { role: role.into() };
+        let counted: Vec<_> = counts(&all).stuck.into_iter().collect();
+        assert_eq!(
+            counted,
+            [(labels(""), (1, 1)), (labels("known"), (2, 3600))]
+        );
     }
 
     #[test]

@@ -34,6 +34,7 @@ fn text() -> String {
     metrics.call("iam", "CreateUser", "ok");
     metrics.reconcile("request", "ok");
     metrics.transition("Issued");
+    metrics.roll("rolled");
     metrics.allowed("123456789012", Service::Iam, 5.0);
     metrics.calls_waiting("123456789012", Service::Iam, Class::Issue, 0);
     metrics.requests_waiting("123456789012", Service::Iam, Class::Issue, 0);

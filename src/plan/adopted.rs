@@ -77,6 +77,26 @@ pub fn rivalry(role: &AwsRole, older: &str) -> Verdict {
     )
 }
 
+/// The verdict on a role whose static user is who the operator signs in as, by
+/// this `AwsAccount` with this ARN: its leases would have the operator's own
+/// rights, and its rotations delete the operator's own key.
+pub fn is_operator(role: &AwsRole, account: &str, arn: &str) -> Option<Verdict> {
+    let wanted = &role.spec.static_user.as_ref()?.user_name;
+    let resource = arn.splitn(6, ':').nth(5)?;
+    let user = resource.strip_prefix("user/")?.rsplit('/').next()?;
+    let same = folded(user) == folded(wanted);
+    let name = role.metadata.name.as_deref().unwrap_or_default();
+    same.then(|| {
+        Verdict::new(
+            Reason::RoleInvalid,
+            format!(
+                "role {name}: IAM user {wanted} is the one that the operator signs in as \
+                 (AwsAccount {account}); name another in staticUser.userName"
+            ),
+        )
+    })
+}
+
 /// The request's claim on the user of this intent, if it stands.
 fn claim<'a>(view: &View, intent: &Intent, role: &'a AwsRole) -> Option<&'a Holder> {
     let holder = role.status.as_ref()?.holder.as_ref()?;

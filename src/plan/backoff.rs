@@ -37,16 +37,19 @@ pub fn as_long_again(request: &AwsCredentialRequest, now: Timestamp) -> SignedDu
     pause(doublings.saturating_add(1), request.uid_str())
 }
 
-/// When the request may be tried again, if it failed lately. A change of the
+/// Until when the request is not to be tried again, if it failed lately. A change of the
 /// spec (or a deletion, which raises the generation too) is tried at once.
-pub fn retry_at(request: &AwsCredentialRequest) -> Option<Timestamp> {
+/// A failure that lies ahead was written by a clock that was wrong: when it was
+/// is not known, and the next attempt writes down a time that is.
+pub fn paused(request: &AwsCredentialRequest, now: Timestamp) -> Option<Timestamp> {
     let status = request.status.as_ref()?;
     let failures = status.failure_count();
     if failures == 0 || status.observed_generation != request.metadata.generation {
         return None;
     }
     let last = status.last_failure_time.as_ref()?.0;
-    last.checked_add(pause(failures, request.uid_str())).ok()
+    let at = last.checked_add(pause(failures, request.uid_str())).ok()?;
+    (last <= now && now < at).then_some(at)
 }
 
 #[cfg(test)]

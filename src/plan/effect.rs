@@ -94,6 +94,8 @@ pub struct Report {
     pub status: AwsCredentialRequestStatus,
     /// What to tell as an event, for a change that people want to see.
     pub event: Option<Announcement>,
+    /// What else to tell, each as an event of its own.
+    pub warnings: Vec<Announcement>,
 }
 
 /// An event on the request.
@@ -182,6 +184,8 @@ pub enum Outcome {
     Group(GroupPolicies),
     /// What was found of a user that is to be adopted.
     Adoptee(Adoptee),
+    /// The workload is marked, and does not roll by itself.
+    HeldBack(HeldBack),
     /// Whose the user of our name is.
     User(Owner),
     /// Ids of the user's access keys.
@@ -204,6 +208,28 @@ impl Outcome {
         match self {
             Self::Failed(fault) => Some(fault),
             _ => None,
+        }
+    }
+}
+
+/// Why a workload that was marked does not roll by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldBack {
+    /// Its rollout is paused.
+    Paused,
+    /// Its pods are replaced only when somebody deletes them.
+    OnDelete,
+    /// Only pods above a partition are replaced.
+    Partitioned,
+}
+
+impl HeldBack {
+    /// The outcome as metric labels carry it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Paused => "paused",
+            Self::OnDelete => "on_delete",
+            Self::Partitioned => "partitioned",
         }
     }
 }

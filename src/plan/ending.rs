@@ -51,6 +51,12 @@ pub(super) fn next(view: &View, ending: Ending, now: Timestamp) -> Step {
         return finish(view, ending, now);
     }
     let Some(present) = present(view) else {
+        // What the status shows is deleted without waiting for a look at the rest.
+        let mut shown = view.shown_keys().map(|id| Attachment::Key(id.to_owned()));
+        let left = shown.find(|key| !view.work.cleared.contains(key));
+        if let (UserFact::Ours, Some(key)) = (view.work.user, left) {
+            return Step::Do(Effect::Clear(key));
+        }
         return match view.work.user {
             UserFact::Unknown => inspect(view, now),
             UserFact::Taken => Step::Do(Effect::InspectUser),

@@ -2,19 +2,25 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::effect::{Amendment, Attachment, Effect};
+use super::effect::{Attachment, Effect};
 use super::ending::{self, Ending};
-use super::lease::{Term, truncate, whole_second_from};
+use super::lease::whole_second_from;
+use super::reasons::{Reason, Verdict};
 use super::secret::{SecretFacts, SecretView};
 use super::view::{RoleView, SecretHint, View};
-use super::{Look, Step, doubt, intent, issue, revocation, status, ttl};
-use crate::api::{ConditionType, Credential, Lease, OnExpiry, Phase, Rfc3339, get_condition};
+use super::{Look, Step, backoff, doubt, intent, issue, renewal, retreat, revocation, status, ttl};
+use crate::api::{ConditionType, Credential, Lease, Phase, Rfc3339, get_condition};
 
 /// Annotation by which a person asks for a new key now.
 pub const ROTATE_ANNOTATION: &str = "keylease.dev/rotate-at";
 /// Time before the end of a lease that is kept for making and proving the next
-/// key, on top of the overlap. New keys take 2–15 s.
+/// key, on top of the overlap: at least this, or a tenth of a short lease. New
+/// keys take 2–15 s.
 const ROTATION_LEAD: SignedDuration = SignedDuration::from_secs(30);
+/// Of a long lease it is this part: whoever is alerted needs time to act.
+const RESERVE: i32 = 12;
+/// The most of it.
+const LONGEST_RESERVE: SignedDuration = SignedDuration::from_hours(6);
 
 /// Least time between our last write of a Secret and the restoring of one that
 /// was edited.
@@ -27,14 +33,8 @@ pub(super) fn next(view: &View, lease: &Lease, credential: &Credential, now: Tim
     if let (Some(intent), false) = (view.intent(), intent::has_finalizer(&view.request)) {
         return Step::Do(Effect::Begin(Box::new(intent)));
     }
-    if now >= lease.expires_at.0 {
-        let lapsed = view.rotates();
-        let ending = if lapsed {
-            Ending::Lapsed
-        } else {
-            Ending::Expired
-        };
-        return ending::next(view, ending, now);
+    if let Some(step) = ended(view, lease, credential, now) {
+        return step;
     }
     if let Some(step) = revocation::by_role(view, lease, now) {
         return step;
@@ -44,24 +44,29 @@ pub(super) fn next(view: &View, lease: &Lease, credential: &Credential, now: Tim
     if view.phase() == Some(Phase::Revoking) {
         return ending::next(view, Ending::Lapsed, now);
     }
-    if let Some(previous) = view.previous()
-        && (now >= previous.remove_at.0 || rotation_due(view, lease, now))
-    {
-        let key = Attachment::Key(previous.access_key_id.clone());
-        return if view.work.cleared.contains(&key) {
-            Step::Do(status::previous_removed(view, now))
-        } else {
-            ending::when_reachable(view, Effect::Clear(key), now)
-        };
+    let paused = backoff::paused(&view.request, now);
+    if let Some(step) = previous(view, lease, paused, now) {
+        return step;
+    }
+    if let Some(verdict) = &view.work.abandon {
+        return paused.map_or_else(|| retreat::next(view, verdict, now), Step::Wait);
     }
     if is_resting(view, now) {
         return Step::Wait(next_due(view, lease));
     }
+    if let SecretView::Unread = view.secret {
+        return Step::Look(Look::Secret);
+    }
+    if let Some(step) = renewal::next(view, lease, now) {
+        return step;
+    }
+    if let Some(at) = paused {
+        return Step::Wait(at);
+    }
     match &view.secret {
-        SecretView::Unread => return Step::Look(Look::Secret),
-        SecretView::Foreign => return Step::TakeBack(issue::conflict(view)),
+        SecretView::Foreign => return issue::refuse(view, &issue::conflict(view), now),
         SecretView::Absent => return issue::next(view, now),
-        SecretView::Ours(_) => {}
+        SecretView::Unread | SecretView::Ours(_) => {}
     }
     if view.rotating() || rotation_due(view, lease, now) {
         return issue::next(view, now);
@@ -69,25 +74,98 @@ pub(super) fn next(view: &View, lease: &Lease, credential: &Credential, now: Tim
     if let Some(step) = doubt::next(view, now) {
         return step;
     }
-    if let (Some(step), SecretView::Ours(_)) = (renew(view, lease, now), &view.secret) {
-        return step;
-    }
     match &view.secret {
         SecretView::Ours(facts) if facts.holds(&credential.access_key_id) => {
-            Step::Wait(next_due(view, lease))
+            at_rest(view, lease, now)
         }
-        SecretView::Ours(facts) if restored_at(facts).is_some_and(|at| now < at) => {
-            let at = restored_at(facts).unwrap_or(now);
+        SecretView::Ours(facts) if restored_at(facts, now).is_some_and(|at| now < at) => {
+            let at = restored_at(facts, now).unwrap_or(now);
             Step::Wait(at.min(next_due(view, lease)))
         }
         _ => issue::next(view, now),
     }
 }
 
+/// What an end that has come asks for. A Secret of ours may have a later one,
+/// which was written first: then the lease goes on, and the key that the status
+/// shows has had its overlap at that end plus the overlap.
+fn ended(view: &View, lease: &Lease, credential: &Credential, now: Timestamp) -> Option<Step> {
+    if now < lease.expires_at.0 {
+        return None;
+    }
+    let may_go_on = view.rotating() || renewal::asked(view, lease).is_some();
+    if may_go_on && view.secret == SecretView::Unread {
+        return Some(Step::Look(Look::Secret));
+    }
+    if view.end().is_some_and(|end| now < end) {
+        let key = Attachment::Key(credential.access_key_id.clone());
+        let overlap = ttl::overlap(&view.request, length(lease)).unwrap_or_default();
+        let over = now.duration_since(lease.expires_at.0) >= overlap;
+        let dead = view.secret_is_shown() || view.work.cleared.contains(&key);
+        let goes = over && !dead;
+        return goes.then(|| ending::when_reachable(view, Effect::Clear(key), now));
+    }
+    let ending = if view.rotates() {
+        Ending::Lapsed
+    } else {
+        Ending::Expired
+    };
+    Some(ending::next(view, ending, now))
+}
+
+/// The key before the present one goes when its overlap is over, or when it
+/// makes room for the next. A pause after a failure of something else does not
+/// hold it up.
+fn previous(view: &View, lease: &Lease, paused: Option<Timestamp>, now: Timestamp) -> Option<Step> {
+    let previous = view.previous()?;
+    let over = now >= previous.remove_at.0;
+    if !over && (paused.is_some() || !rotation_due(view, lease, now)) {
+        return None;
+    }
+    let status = view.request.status.as_ref();
+    let failed = status.and_then(|s| s.last_failure_time.as_ref());
+    let tried = failed.is_some_and(|failed| failed.0 >= previous.remove_at.0);
+    let key = Attachment::Key(previous.access_key_id.clone());
+    Some(match paused {
+        _ if view.work.cleared.contains(&key) => Step::Do(status::previous_removed(view, now)),
+        Some(at) if tried => Step::Wait(at),
+        _ => ending::when_reachable(view, Effect::Clear(key), now),
+    })
+}
+
+/// The Secret holds the key, and nothing is due: what the status told of the
+/// making of another one is taken back.
+fn at_rest(view: &View, lease: &Lease, now: Timestamp) -> Step {
+    let report = match unreadable_wish(view) {
+        Some(verdict) => status::refused(view, &verdict, now),
+        None => status::settled(view, now),
+    };
+    report.map_or_else(|| Step::Wait(next_due(view, lease)), Step::Do)
+}
+
+/// Whether a new key is due or being made: in time, because somebody asked, or
+/// because the Secret does not hold the present one.
+pub(super) fn wants_key(view: &View, now: Timestamp) -> bool {
+    let Some((lease, credential)) = view.live() else {
+        return false;
+    };
+    let lost = match &view.secret {
+        SecretView::Unread => false,
+        SecretView::Absent | SecretView::Foreign => true,
+        SecretView::Ours(facts) => !facts.holds(&credential.access_key_id),
+    };
+    lost || view.rotating()
+        || view.work.abandon.is_some()
+        || view.phase() == Some(Phase::Issuing)
+        || rotation_due(view, lease, now)
+}
+
 /// When a Secret that was edited is written anew: whoever edits it again and
 /// again is not given a key each time.
-fn restored_at(facts: &SecretFacts) -> Option<Timestamp> {
+fn restored_at(facts: &SecretFacts, now: Timestamp) -> Option<Timestamp> {
     let written = facts.written.filter(|_| facts.key.is_none())?;
+    // A time that lies ahead is no time at which we wrote.
+    let written = Some(written).filter(|written| *written <= now)?;
     written.checked_add(RESTORE_PAUSE).ok()
 }
 
@@ -109,8 +187,9 @@ pub(super) fn is_resting(view: &View, now: Timestamp) -> bool {
     let doubted = matches!(view.phase(), Some(Phase::Issuing | Phase::Revoking));
     let doubtful = work.doubt.is_open() || doubted;
     let renewal =
-        renewal_asked(view, lease).is_some() || status::renewal_unreadable(view, now).is_some();
+        renewal::asked(view, lease).is_some() || status::renewal_unreadable(view, now).is_some();
     let asked = renewal || view.is_revoked_by_hint();
+    let told = status::rotation_told(view) == unreadable_wish(view).map(|v| v.message).as_deref();
     let guarded = credential.user_name.is_none() || intent::has_finalizer(&view.request);
     guarded
         && !deleting
@@ -118,6 +197,7 @@ pub(super) fn is_resting(view: &View, now: Timestamp) -> bool {
         && idle
         && !doubtful
         && !asked
+        && told
         && !view.rotating()
         && now < next_due(view, lease)
 }
@@ -130,23 +210,30 @@ fn next_due(view: &View, lease: &Lease) -> Timestamp {
     all.fold(lease.expires_at.0, Timestamp::min)
 }
 
-/// When the next key is to be made: early enough that the old one can live on
-/// for the overlap and still be gone at the end of its lease, and not before
-/// half of it is over.
+/// When the next key is to be made: when somebody asked, and in time without.
+/// That is early enough that the old key can live on for the overlap and still
+/// be gone at the end of its lease, with a reserve in which people can mend what
+/// stands in the way of the next; and not before half of the lease is over.
 fn rotation_at(view: &View, lease: &Lease) -> Option<Timestamp> {
     let asked = rotation_asked(view, lease);
-    if asked.is_some() {
-        return asked;
-    }
-    let period = period_end(view, lease);
-    if view.request.spec.on_expiry != Some(OnExpiry::Rotate) {
-        return period;
-    }
-    let length = lease.expires_at.0.duration_since(lease.issued_at.0);
+    let due = [asked, period_end(view, lease), regular(view, lease)];
+    due.into_iter().flatten().min()
+}
+
+/// When the next key is to be made for a lease that another one follows.
+fn regular(view: &View, lease: &Lease) -> Option<Timestamp> {
+    view.rotates().then_some(())?;
+    let length = length(lease);
     let overlap = ttl::overlap(&view.request, length).unwrap_or_default();
-    let early = overlap + ROTATION_LEAD.min(length / 10);
-    let at = lease.expires_at.0.checked_sub(early.min(length / 2));
-    [at.ok(), period].into_iter().flatten().min()
+    let reserve = ROTATION_LEAD
+        .min(length / 10)
+        .max((length / RESERVE).min(LONGEST_RESERVE));
+    let early = (overlap + reserve).min(length / 2);
+    lease.expires_at.0.checked_sub(early).ok()
+}
+
+fn length(lease: &Lease) -> SignedDuration {
+    lease.expires_at.0.duration_since(lease.issued_at.0)
 }
 
 /// When the key of a static user has lived for its role's period: as the role
@@ -166,53 +253,24 @@ fn rotation_due(view: &View, lease: &Lease, now: Timestamp) -> bool {
 
 /// The time in the annotation, if this lease is older than it.
 fn rotation_asked(view: &View, lease: &Lease) -> Option<Timestamp> {
-    let annotations = view.request.metadata.annotations.as_ref()?;
-    let at = Rfc3339::from(annotations.get(ROTATE_ANNOTATION)?.as_str());
+    let at = Rfc3339::from(wish(view)?);
     // The lease that follows begins on a whole second, and not before.
     whole_second_from(at.get().ok()?).filter(|at| *at > lease.issued_at.0)
 }
 
-/// The renewal that was asked for and not served yet.
-fn renewal_asked(view: &View, lease: &Lease) -> Option<Timestamp> {
-    // Times are written in whole seconds: what is asked with more is compared
-    // with less.
-    let at = truncate(view.request.spec.renew.as_ref()?.at.get().ok()?);
-    let served = lease.renewed_for.as_ref().map(|t| truncate(t.0));
-    (Some(at) != served).then_some(at)
+fn wish(view: &View) -> Option<&str> {
+    let annotations = view.request.metadata.annotations.as_ref()?;
+    annotations.get(ROTATE_ANNOTATION).map(String::as_str)
 }
 
-/// Serves a renewal: the new end into the Secret, then into the status.
-/// Sessions end when AWS says so and cannot be renewed; that is told once.
-fn renew(view: &View, lease: &Lease, now: Timestamp) -> Option<Step> {
-    if let Some(report) = status::renewal_unreadable(view, now) {
-        return Some(Step::Do(report));
-    }
-    let asked = renewal_asked(view, lease)?;
-    let SecretView::Ours(facts) = &view.secret else {
-        return None;
-    };
-    if view.intent().is_none() {
-        return Some(Step::Do(status::renewal_refused(view, asked, now)));
-    }
-    // One that was edited is restored first: a new end on it would not stick.
-    let (_, term) = facts.key.as_ref()?;
-    if facts.renewed_for == Some(asked) {
-        return Some(Step::Do(status::renewed(view, term, asked, now)));
-    }
-    let current = lease.expires_at.0.duration_since(lease.issued_at.0);
-    let named = view.request.spec.renew.as_ref()?.increment.as_ref();
-    let increment = named.and_then(|i| i.get().ok()).unwrap_or(current);
-    let wanted = now.checked_add(increment).unwrap_or(Timestamp::MAX);
-    let term = Term {
-        issued_at: lease.issued_at.0,
-        expires_at: truncate(wanted.min(lease.max_expires_at.0)),
-        max_expires_at: lease.max_expires_at.0,
-    };
-    Some(Step::Do(Effect::AmendSecret(Amendment {
-        secret: facts.clone(),
-        term,
-        renewed_for: asked,
-    })))
+/// What is said of an annotation that is no time.
+fn unreadable_wish(view: &View) -> Option<Verdict> {
+    let wish = wish(view)?;
+    let error = Rfc3339::from(wish).get().err()?;
+    Some(Verdict::new(
+        Reason::InvalidRequest,
+        format!("the annotation {ROTATE_ANNOTATION}: {error}; correct it, or take it off"),
+    ))
 }
 
 /// A request whose lease has ended: let go of it, and delete it in time.

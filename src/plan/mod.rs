@@ -23,6 +23,8 @@ pub mod pacing;
 pub mod policy;
 pub mod reasons;
 pub mod record;
+mod renewal;
+mod retreat;
 mod revocation;
 pub mod role;
 pub mod root_rotation;
@@ -66,7 +68,8 @@ pub enum Step {
     /// Perform one effect, record its outcome, then decide again.
     Do(Effect),
     /// Take back what was made, for this reason: take note of it with
-    /// [`View::take_back`] and decide again.
+    /// [`View::take_back`] and decide again. Of a lease in force it is what the
+    /// attempt at its next key added, and nothing else.
     TakeBack(Verdict),
     /// Nothing to do before that time, unless something changes.
     Wait(Timestamp),
@@ -104,6 +107,18 @@ impl Look {
 
 /// Decides on the next step for one request.
 pub fn next(view: &View, now: Timestamp) -> Step {
+    match decide(view, now) {
+        // Whatever is waited for: the end of a lease, or of an overlap, is not
+        // slept through.
+        Step::Wait(until) => {
+            let urgent = pacing::urgent_at(view, now);
+            Step::Wait(urgent.map_or(until, |urgent| until.min(urgent)))
+        }
+        step => step,
+    }
+}
+
+fn decide(view: &View, now: Timestamp) -> Step {
     let request = &view.request;
     let deleting = request.metadata.deletion_timestamp.is_some();
     let finalizer = intent::has_finalizer(request);
@@ -140,23 +155,16 @@ pub fn next(view: &View, now: Timestamp) -> Step {
         }
         return Step::Do(status::attempt_failed(view, failure, now));
     }
-    if let Some(at) = backoff::retry_at(request)
-        && now < at
-    {
-        // What failed was the making of a key: that holds up no ending.
-        let end = match (view.phase(), view.live()) {
-            (Some(Phase::Revoking), _) | (_, None) => None,
-            (_, Some((lease, _))) => Some(lease.expires_at.0),
-        };
-        match end {
-            Some(end) if now >= end || view.work.abandon.is_some() => {}
-            end => return Step::Wait(end.map_or(at, |end| end.min(at))),
-        }
+    // What failed for a lease in force is the making of its next key: that holds
+    // up neither its end nor what else is due.
+    let runs = view.live().is_some() && view.phase() != Some(Phase::Revoking) && !deleting;
+    if let (false, Some(at)) = (runs, backoff::paused(request, now)) {
+        return Step::Wait(at);
     }
     if deleting {
         return ending::next(view, Ending::Deleted, now);
     }
-    if view.work.abandon.is_some() {
+    if view.work.abandon.is_some() && view.live().is_none() {
         return ending::next(view, Ending::Abandoned, now);
     }
     if unreadable {

@@ -75,15 +75,26 @@ pub fn adoptee(found: Option<UserFacts>) -> Adoptee {
 /// Judges a user of our name. The tags tell whose it is: they name the cluster
 /// and the request by uid, and nobody sets them but who may tag users in AWS.
 /// Path and boundary tell whether it is as we made it.
+///
+/// Of a lease that was `delivered` the status tells too, which nobody writes but
+/// us: a user of its name, which follows from cluster and request, on this
+/// cluster's own path, is the one that was made for it, whatever somebody wrote
+/// into its tags since. It is not handed out again, and not left behind.
 pub fn judge(
     user: &UserFacts,
     intent: &Intent,
     request: &AwsCredentialRequest,
     cluster: &ClusterId,
+    delivered: bool,
 ) -> Owner {
+    let own_path = intent.path.split('/').any(|part| part == cluster.0);
     for (key, value) in identity_tags(request, cluster) {
         if user.tag(&key) != Some(&value) {
-            return Owner::Foreign(format!("its tag {key} is not {value}"));
+            let why = format!("its tag {key} is not {value}");
+            return match delivered && own_path && user.path == intent.path {
+                true => Owner::Altered(why),
+                false => Owner::Foreign(why),
+            };
         }
     }
     if user.path != intent.path {
@@ -154,5 +165,63 @@ mod tests {
         let filled = fill(&long, &request());
         assert_eq!(filled.chars().count(), MAX_TAG_VALUE);
         assert!(filled.starts_with("üü"));
+    }
+
+    /// A tag governor, or the holder, changed what tells whose the user is.
+    #[test]
+    fn a_user_that_was_delivered_stays_ours_whatever_its_tags_say() {
+        let request = request();
+        let cluster = ClusterId("cluster".into());
+        let intent = |path: &str| Intent {
+            uid: request.uid_str().to_owned(),
+            attempt: 1,
+            account: "a".into(),
+            account_id: "123456789012".into(),
+            user_name: crate::plan::intent::user_name_of(&request, &cluster),
+            adopted: false,
+            path: path.to_owned(),
+            boundary: None,
+            permissions: Vec::new(),
+            retired: Vec::new(),
+            replaces: None,
+            role: String::new(),
+            ttl_seconds: 1,
+            max_ttl_seconds: 1,
+        };
+        let ours = identity_tags(&request, &cluster);
+        for changed in [None, Some("another-uid"), Some("")] {
+            let mut user = UserFacts {
+                path: "/keylease/cluster/".into(),
+                boundary: None,
+                tags: ours.clone(),
+            };
+            user.tags.remove(naming::TAG_UID);
+            let value = changed.map(|v| (naming::TAG_UID.to_owned(), v.to_owned()));
+            user.tags.extend(value);
+            let judged = |path: &str, delivered| {
+                let user = UserFacts {
+                    path: path.into(),
+                    ..user.clone()
+                };
+                judge(
+                    &user,
+                    &intent("/keylease/cluster/"),
+                    &request,
+                    &cluster,
+                    delivered,
+                )
+            };
+            assert!(matches!(
+                judged("/keylease/cluster/", true),
+                Owner::Altered(_)
+            ));
+            assert!(matches!(
+                judged("/keylease/cluster/", false),
+                Owner::Foreign(_)
+            ));
+            assert!(matches!(judged("/", true), Owner::Foreign(_)));
+            let elsewhere = judge(&user, &intent("/"), &request, &cluster, true);
+            assert!(matches!(elsewhere, Owner::Foreign(_)));
+        }
     }
 }

@@ -26,6 +26,8 @@ pub enum Reason {
     Rotated,
     /// The key before the present one is gone.
     PreviousKeyRemoved,
+    /// A workload that is to be rolled for a new key does not roll.
+    WorkloadNotRolled,
 
     /// AWS does not hold the Secret's key any more, and the operator did not
     /// delete it.
@@ -129,6 +131,7 @@ impl Reason {
             Self::RenewalRefused => "RenewalRefused",
             Self::Rotated => "Rotated",
             Self::PreviousKeyRemoved => "PreviousKeyRemoved",
+            Self::WorkloadNotRolled => "WorkloadNotRolled",
             Self::KeyLost => "KeyLost",
             Self::StrayRemoved => "StrayRemoved",
             Self::RoleNotFound => "RoleNotFound",

@@ -3,20 +3,21 @@
 use jiff::Timestamp;
 
 use super::lease::truncate;
+use super::reasons::Verdict;
 use super::view::AccountView;
-use super::{admission, adopted, mark};
+use super::{admission, mark};
 use crate::api::{AwsRole, AwsRoleStatus, ConditionType, set_condition};
 
 /// The status of a role: whether requests of it can be served, and if not,
-/// what to change. `rival` is an older role for the same static user.
+/// what to change. `unfit` is why its static user cannot be had.
 pub fn status(
     role: &AwsRole,
     account: &AccountView,
     leases: usize,
-    rival: Option<&str>,
+    unfit: Option<&Verdict>,
     now: Timestamp,
 ) -> AwsRoleStatus {
-    let (ready, reason, message) = judge(role, account, rival);
+    let (ready, reason, message) = judge(role, account, unfit);
     let mut status = role.status.clone().unwrap_or_default();
     status.leases = i32::try_from(leases).ok();
     status.revoked_before = mark::of(role, now);
@@ -33,7 +34,7 @@ pub fn status(
     status
 }
 
-fn judge(role: &AwsRole, account: &AccountView, rival: Option<&str>) -> (bool, String, String) {
+fn judge(role: &AwsRole, account: &AccountView, unfit: Option<&Verdict>) -> (bool, String, String) {
     let account_name = &role.spec.account_ref.name;
     if role.metadata.deletion_timestamp.is_some() {
         let message = "the role is being deleted; its leases are revoked first";
@@ -42,14 +43,14 @@ fn judge(role: &AwsRole, account: &AccountView, rival: Option<&str>) -> (bool, S
     let verdict = match account {
         _ if !role.spec.unreadable.is_empty() => admission::unreadable_role(role),
         AccountView::NotReady(verdict) | AccountView::OnlyToRevoke(_, verdict) => verdict.clone(),
-        AccountView::Ready(facts) => match admission::check_role(role, facts) {
-            Err(verdict) => verdict,
-            Ok(()) if rival.is_some() => adopted::rivalry(role, rival.unwrap_or_default()),
-            Ok(()) if role.spec.allowed_namespaces.is_none() => {
+        AccountView::Ready(facts) => match (admission::check_role(role, facts), unfit) {
+            (Err(verdict), _) => verdict,
+            (Ok(()), Some(unfit)) => unfit.clone(),
+            (Ok(()), None) if role.spec.allowed_namespaces.is_none() => {
                 let message = "no namespace may use this role yet; set spec.allowedNamespaces";
                 return (true, "NobodyAllowed".into(), message.into());
             }
-            Ok(()) => {
+            (Ok(()), None) => {
                 let message = format!("served by AwsAccount {account_name}");
                 return (true, "Valid".into(), message);
             }

@@ -11,7 +11,7 @@ use super::naming::ClusterId;
 use super::reasons::Verdict;
 use super::secret::SecretView;
 use super::work::{Held, Work};
-use super::{mark, ttl};
+use super::{mark, renewal, ttl};
 use crate::api::{AwsCredentialRequest, AwsRole, Credential, Lease, OnExpiry, Phase, PreviousKey};
 
 /// What is known of one request at one moment. Fields that were not needed are
@@ -71,13 +71,14 @@ pub struct RoleHint {
     pub account_leaving: bool,
     /// How long a key lives, for static users.
     pub rotation_period: Option<SignedDuration>,
-    /// An older role for the same static user.
-    pub rival: Option<String>,
+    /// Why its static user cannot be had: an older role has it, or the operator
+    /// signs in as it.
+    pub unfit: Option<Verdict>,
 }
 
 impl RoleHint {
     /// Of the role in the cache. One that the cache has not counts as leaving.
-    /// What is known of others, the account and a rival, is left out.
+    /// What is known of others, the account and who has its user, is left out.
     pub fn of(role: Option<&AwsRole>) -> Self {
         Self {
             revoke_before: role.and_then(mark::before),
@@ -242,6 +243,39 @@ impl View {
             Some(Phase::Expired | Phase::Revoked) => None,
             _ => status.lease.as_ref(),
         }
+    }
+
+    /// The end of the lease in force. Before it is in the status it is in our
+    /// Secret, where it is believed as far as the status allows: whoever may edit
+    /// Secrets may edit it there.
+    pub fn end(&self) -> Option<Timestamp> {
+        let (lease, credential) = self.live()?;
+        let told = lease.expires_at.0;
+        let SecretView::Ours(facts) = &self.secret else {
+            return Some(told);
+        };
+        let Some((id, term)) = &facts.key else {
+            return Some(told);
+        };
+        let latest = if *id == credential.access_key_id {
+            let asked = renewal::asked(self, lease);
+            let renewed = asked.is_some() && facts.renewed_for == asked;
+            renewed.then_some(lease.max_expires_at.0)
+        } else {
+            // The lease that follows began before this one's end.
+            let longest = lease.max_expires_at.0.duration_since(lease.issued_at.0);
+            let follows = self.rotating() && self.rotates();
+            follows.then(|| told.checked_add(longest).unwrap_or(told))
+        };
+        Some(latest.map_or(told, |latest| term.expires_at.min(latest).max(told)))
+    }
+
+    /// Whether a lease runs that nobody takes down: whatever fails then concerns
+    /// the next key only.
+    pub fn in_force(&self, now: Timestamp) -> bool {
+        let leaving = self.gone || self.request.metadata.deletion_timestamp.is_some();
+        let runs = self.end().is_some_and(|end| now < end);
+        runs && !leaving && !self.is_marked() && self.phase() != Some(Phase::Revoking)
     }
 
     /// Whether the cache says that the lease is revoked: by its role, or because

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::adopted::Adoptee;
-use super::effect::Attachment;
+use super::effect::{Attachment, Fault, HeldBack};
 use super::intent::{Intent, Permission};
 use super::reasons::Verdict;
 use super::session_spec::GroupPolicies;
@@ -38,6 +38,8 @@ pub struct Work {
     pub user: UserFact,
     /// When this process made it.
     pub made: Option<Timestamp>,
+    /// What is not as we made it, on the user that was looked at last.
+    pub altered: Option<String>,
     /// What was put on the user; `true` where AWS confirmed it.
     pub granted: BTreeMap<Permission, bool>,
     /// The user's keys, apart from the one in hand.
@@ -52,8 +54,10 @@ pub struct Work {
     pub inventory: Option<Vec<Attachment>>,
     /// Policies of IAM groups, by name.
     pub groups: BTreeMap<String, GroupPolicies>,
-    /// Workloads that were rolled for the key in the Secret.
-    pub restarted: Vec<Workload>,
+    /// What came of rolling workloads for the key in the Secret.
+    pub rolls: Vec<Roll>,
+    /// How often in a row the API server did not serve the roll that is due.
+    pub roll_tries: u32,
     /// What was removed since the inventory (or since the beginning).
     pub cleared: BTreeSet<Attachment>,
     /// Whether AWS may hold something else of a live lease than we believe.
@@ -69,6 +73,24 @@ pub struct Work {
     pub throttled: u32,
     /// Calls to the API server in a row that it could not serve.
     pub stalls: u32,
+}
+
+/// What came of rolling a workload, which is not tried again for that key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roll {
+    /// The workload.
+    pub workload: Workload,
+    /// Why it does not roll; `None` if it does.
+    pub obstacle: Option<Obstacle>,
+}
+
+/// Why a workload does not roll.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// It is marked, and held back by itself.
+    HeldBack(HeldBack),
+    /// It could not be marked.
+    Failed(Fault),
 }
 
 /// Whether the way to the Secret is clear.
@@ -188,6 +210,26 @@ impl Work {
         Self {
             started: now,
             ..Self::default()
+        }
+    }
+
+    /// Times that lie ahead were noted by a clock that was set back since. They
+    /// count as now, so what is waited for is waited for once more, and not for as
+    /// long as the clock was wrong.
+    pub fn clock_is(&mut self, now: Timestamp) {
+        self.started = self.started.min(now);
+        if let KeysFact::Uncertain(since) = &mut self.keys {
+            *since = now.min(*since);
+        }
+        if let Doubt::Missed(at) = &mut self.doubt {
+            *at = now.min(*at);
+        }
+        if let Some(held) = &mut self.held {
+            let ahead = held.since > now;
+            held.since = held.since.min(now);
+            if ahead {
+                held.next_proof = now;
+            }
         }
     }
 

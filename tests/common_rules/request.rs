@@ -311,7 +311,9 @@ fn secret_keys() -> Vec<Case> {
         ),
         (
             secret(json!({"credentialProcess": {}})),
-            secret(json!({"credentialProcess": {}, "keys": {"expiration": "credential_process.json"}})),
+            secret(
+                json!({"credentialProcess": {}, "keys": {"expiration": "credential_process.json"}}),
+            ),
         ),
     ] {
         all.push(rule(KIND, good, bad, distinct));

@@ -278,7 +278,10 @@ impl World {
                 return Ok(Outcome::Done);
             }
             Effect::InspectUser => {
-                let owner = found.map(|u| judge(&u.facts, &intent, &view.request, &view.cluster));
+                let owner = found.map(|u| {
+                    let delivered = view.live().is_some();
+                    judge(&u.facts, &intent, &view.request, &view.cluster, delivered)
+                });
                 return Ok(Outcome::User(owner.unwrap_or(Owner::Nobody)));
             }
             Effect::TakeInventory => {

@@ -10,7 +10,9 @@ use anyhow::{Context, Result, bail};
 use keylease::api::{self, AwsCredentialRequest, AwsRole};
 use keylease_testbed::aws::KeyDelay;
 use keylease_testbed::operator::printed_policy;
-use keylease_testbed::{ControlPlane, ControlPlaneOptions, FakeAws, FakeConfig, Operator, paths, wait};
+use keylease_testbed::{
+    ControlPlane, ControlPlaneOptions, FakeAws, FakeConfig, Operator, paths, wait,
+};
 use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -263,7 +265,10 @@ impl Scene {
         let events = self.bed.cluster.audit_events()?;
         let named = format!("metadata.name%3D{request}");
         let begun = events.iter().filter(|e| {
-            let here = e.object_ref.as_ref().is_some_and(|o| o.namespace == self.name);
+            let here = e
+                .object_ref
+                .as_ref()
+                .is_some_and(|o| o.namespace == self.name);
             let watches = e.verb == "watch" && e.stage == "ResponseStarted";
             here && watches && e.request_uri.contains(&named)
         });

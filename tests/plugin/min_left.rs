@@ -16,7 +16,9 @@ const TTL: &str = "24s";
 const HALF: SignedDuration = SignedDuration::from_secs(12);
 
 fn args<'a>(role: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let args = ["issue", role, "--name", "x", "--reuse", "--ttl", TTL, "-o", "process"];
+    let args = [
+        "issue", role, "--name", "x", "--reuse", "--ttl", TTL, "-o", "process",
+    ];
     [&args[..], more].concat()
 }
 
@@ -41,7 +43,9 @@ async fn together(scene: &Scene, role: &str) -> Result<(String, Timestamp)> {
     let errors: Vec<_> = said.iter().map(|s| s.err.as_str()).collect();
     ensure!(all.len() == 1, "{all:?}, {errors:?}");
     // Each says how short it is, and nothing else.
-    let short = errors.iter().all(|e| e.contains("its leases live no longer"));
+    let short = errors
+        .iter()
+        .all(|e| e.contains("its leases live no longer"));
     ensure!(short, "{errors:?}");
     all.into_iter().next().context("nothing")
 }
@@ -64,7 +68,11 @@ async fn until_late(end: Timestamp) -> Result<()> {
 async fn a_lease_is_renewed_where_that_helps() -> Result<()> {
     let scene = Scene::set("l-renew").await?;
     let first = once(&scene, "l-renew").await?;
-    assert_eq!(once(&scene, "l-renew").await?, first, "a fresh one was touched");
+    assert_eq!(
+        once(&scene, "l-renew").await?,
+        first,
+        "a fresh one was touched"
+    );
     until_late(first.1).await?;
     let (key, end) = together(&scene, "l-renew").await?;
     assert_eq!(key, first.0);
@@ -87,7 +95,10 @@ async fn a_key_at_its_maximum_is_rotated() -> Result<()> {
     let uid = request(&scene).await?.metadata.uid;
     until_late(first.1).await?;
     let (key, end) = together(&scene, "l-rotate-max").await?;
-    assert!(key != first.0 && end > first.1, "{key} until {end}, after {first:?}");
+    assert!(
+        key != first.0 && end > first.1,
+        "{key} until {end}, after {first:?}"
+    );
     assert_eq!(request(&scene).await?.metadata.uid, uid);
     let created = scene.bed.aws.journal();
     let created = created.iter().filter(|c| {

@@ -91,7 +91,11 @@ async fn one_whose_lease_is_over_is_replaced_once() -> Result<()> {
         "metadata": {"name": "x", "namespace": role},
         "spec": {"roleRef": {"name": role}, "ttl": "700h"},
     });
-    scene.bed.cluster.kubectl_apply(&failing.to_string()).await?;
+    scene
+        .bed
+        .cluster
+        .kubectl_apply(&failing.to_string())
+        .await?;
     until_phase(&scene, Phase::Failed).await?;
     at_once(&scene, 8, &shared(role, &[])).await?;
     assert_eq!((scene.count().await?, made(&scene)), (1, 4));
@@ -117,7 +121,9 @@ async fn what_fails_fails_for_all() -> Result<()> {
 #[tokio::test]
 async fn a_request_of_another_role_is_refused() -> Result<()> {
     let scene = Scene::set("r-other").await?;
-    scene.role("r-other-2", json!({"names": ["r-other"]})).await?;
+    scene
+        .role("r-other-2", json!({"names": ["r-other"]}))
+        .await?;
     scene.ok(&shared("r-other", &[])).await?;
     let said = scene.run(&shared("r-other-2", &[])).await?;
     assert_eq!(said.code, Some(1), "{said:?}");
@@ -201,7 +207,10 @@ async fn what_was_not_waited_for_is_there_for_the_next_call() -> Result<()> {
     let said = scene.run(&shared(role, &["--timeout", "1s"])).await?;
     assert_eq!(said.code, Some(3), "{said:?}");
     assert!(said.err.contains("not done after 1s"), "{said:?}");
-    assert!(said.err.contains("request x is left for the next call"), "{said:?}");
+    assert!(
+        said.err.contains("request x is left for the next call"),
+        "{said:?}"
+    );
     let uid = scene.requests().get("x").await?.metadata.uid;
     scene.account(role).await?;
     scene.ok(&shared(role, &[])).await?;

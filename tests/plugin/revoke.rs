@@ -20,7 +20,9 @@ async fn without_the_operator_nothing_is_called_revoked() -> Result<()> {
     scene.role("v-away-idle", idle).await?;
     scene.bed.operator.lock().await.pause()?;
 
-    let said = scene.run(&times(&["revoke", "--role", "v-away"], "3s")).await?;
+    let said = scene
+        .run(&times(&["revoke", "--role", "v-away"], "3s"))
+        .await?;
     assert_eq!((said.code, said.out.as_str()), (Some(3), ""), "{said:?}");
     for part in [
         "asked for, not done: 2 leases of role v-away are still live",
@@ -29,13 +31,19 @@ async fn without_the_operator_nothing_is_called_revoked() -> Result<()> {
         assert!(said.err.contains(part), "{said:?}");
     }
     // Where there is none, nobody has taken note of it all the same.
-    let said = scene.run(&times(&["revoke", "--role", "v-away-idle"], "3s")).await?;
+    let said = scene
+        .run(&times(&["revoke", "--role", "v-away-idle"], "3s"))
+        .await?;
     assert_eq!(said.code, Some(3), "{said:?}");
     assert!(said.err.contains("has not taken note"), "{said:?}");
-    let said = scene.run(&times(&["revoke", "--all", "--yes"], "3s")).await?;
+    let said = scene
+        .run(&times(&["revoke", "--all", "--yes"], "3s"))
+        .await?;
     assert_eq!(said.code, Some(3), "{said:?}");
     assert!(said.err.contains("2 leases of role v-away are"), "{said:?}");
-    let said = scene.run(&["revoke", "--role", "v-away", "--no-wait"]).await?;
+    let said = scene
+        .run(&["revoke", "--role", "v-away", "--no-wait"])
+        .await?;
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(said.out.contains("is asked for (2 leases)"), "{said:?}");
     assert_eq!(scene.users(), 2, "who removed them?");
@@ -44,17 +52,27 @@ async fn without_the_operator_nothing_is_called_revoked() -> Result<()> {
     let said = scene.ok(&["revoke", "--role", "v-away"]).await?;
     assert_eq!(scene.users(), 0, "it said so: {said}");
     for name in ["one", "two"] {
-        let phase = scene.requests().get(name).await?.status.and_then(|s| s.phase);
+        let phase = scene
+            .requests()
+            .get(name)
+            .await?
+            .status
+            .and_then(|s| s.phase);
         assert_eq!(phase, Some(Phase::Revoked));
     }
     // By name.
     scene.issue(&["--name", "three"]).await?;
     scene.bed.operator.lock().await.pause()?;
-    let said = scene.run(&times(&["revoke", "three", "no-such"], "2s")).await?;
+    let said = scene
+        .run(&times(&["revoke", "three", "no-such"], "2s"))
+        .await?;
     assert_eq!(said.code, Some(1), "{said:?}");
     let said = scene.run(&times(&["revoke", "three"], "2s")).await?;
     assert_eq!(said.code, Some(3), "{said:?}");
-    assert!(said.err.contains("three is being revoked and is not done"), "{said:?}");
+    assert!(
+        said.err.contains("three is being revoked and is not done"),
+        "{said:?}"
+    );
     scene.bed.operator.lock().await.resume()?;
     Ok(())
 }
@@ -67,28 +85,62 @@ async fn what_is_rotated_counts_when_its_old_key_is_gone() -> Result<()> {
         "metadata": {"name": "app", "namespace": scene.name},
         "spec": {"roleRef": {"name": scene.name}, "onExpiry": "Rotate"},
     });
-    scene.bed.cluster.kubectl_apply(&request.to_string()).await?;
-    let ready = ["wait", "--for=condition=Ready", "awscr", "app", "-n", "v-rotates", "--timeout=60s"];
+    scene
+        .bed
+        .cluster
+        .kubectl_apply(&request.to_string())
+        .await?;
+    let ready = [
+        "wait",
+        "--for=condition=Ready",
+        "awscr",
+        "app",
+        "-n",
+        "v-rotates",
+        "--timeout=60s",
+    ];
     scene.bed.cluster.kubectl(&ready).await?;
     let key = || async {
-        let status = scene.requests().get("app").await?.status.context("no status")?;
+        let status = scene
+            .requests()
+            .get("app")
+            .await?
+            .status
+            .context("no status")?;
         anyhow::Ok(status.credential.map(|c| c.access_key_id))
     };
     let old = key().await?.context("no key")?;
 
-    let said = scene.run(&["revoke", "--role", "v-rotates", "--dry-run"]).await?;
+    let said = scene
+        .run(&["revoke", "--role", "v-rotates", "--dry-run"])
+        .await?;
     assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(said.out.contains("gets a new credential") && said.out.contains(&old), "{said:?}");
-    assert!(said.err.contains("1 lease, 0 to end and 1 to get"), "{said:?}");
+    assert!(
+        said.out.contains("gets a new credential") && said.out.contains(&old),
+        "{said:?}"
+    );
+    assert!(
+        said.err.contains("1 lease, 0 to end and 1 to get"),
+        "{said:?}"
+    );
     let mark = scene.roles().get("v-rotates").await?.spec.revoke_before;
     assert!(mark.is_none(), "a dry run revoked");
     assert_eq!(key().await?.as_ref(), Some(&old));
 
     let said = scene.ok(&["revoke", "--role", "v-rotates"]).await?;
     assert!(said.contains("1 to get a new credential"), "{said}");
-    let keys: Vec<_> = scene.bed.aws.users().into_iter().flat_map(|u| u.keys).collect();
+    let keys: Vec<_> = scene
+        .bed
+        .aws
+        .users()
+        .into_iter()
+        .flat_map(|u| u.keys)
+        .collect();
     assert!(keys.iter().all(|k| k.id != old), "the old key works");
-    ensure!(key().await?.as_ref() != Some(&old), "it is still in the status");
+    ensure!(
+        key().await?.as_ref() != Some(&old),
+        "it is still in the status"
+    );
     Ok(())
 }
 
@@ -103,16 +155,24 @@ async fn a_session_is_not_called_revoked_that_works_on() -> Result<()> {
     });
     scene.role_of("v-session-dev", role).await?;
     for name in ["one", "two"] {
-        scene.ok(&["issue", "v-session-dev", "--name", name]).await?;
+        scene
+            .ok(&["issue", "v-session-dev", "--name", name])
+            .await?;
     }
     let said = scene.run(&["revoke", "one", "two", "--dry-run"]).await?;
     assert!(said.out.contains("AWS does not end it before"), "{said:?}");
-    assert!(said.err.contains("2 leases, 2 of them with a session"), "{said:?}");
+    assert!(
+        said.err.contains("2 leases, 2 of them with a session"),
+        "{said:?}"
+    );
     assert_eq!(scene.count().await?, 2);
     let said = scene.ok(&["revoke", "one"]).await?;
     assert!(said.contains("can use the session until"), "{said}");
     let said = scene.ok(&["revoke", "--role", "v-session-dev"]).await?;
-    assert!(said.contains("1 of them with a session that AWS does not end"), "{said}");
+    assert!(
+        said.contains("1 of them with a session that AWS does not end"),
+        "{said}"
+    );
     Ok(())
 }
 
@@ -142,13 +202,27 @@ async fn what_cannot_be_watched_is_not_called_done() -> Result<()> {
             "resourceNames": ["v-blind"], "verbs": ["get", "patch"]}],
     });
     scene.bed.cluster.kubectl_apply(&role.to_string()).await?;
-    let bind = ["create", "clusterrolebinding", "v-blind", "--clusterrole=v-blind", "--user=v-blind"];
+    let bind = [
+        "create",
+        "clusterrolebinding",
+        "v-blind",
+        "--clusterrole=v-blind",
+        "--user=v-blind",
+    ];
     scene.bed.cluster.kubectl(&bind).await?;
     let person = scene.bed.cluster.client_kubeconfig("v-blind", &[])?;
     let args = ["revoke", "--role", "v-blind"];
     let said = crate::bed::Said::of(scene.plugin_as(&person, &args)).await?;
     assert_eq!(said.code, Some(3), "{said:?}");
     assert!(said.err.contains("not known to be done"), "{said:?}");
-    assert!(scene.roles().get("v-blind").await?.spec.revoke_before.is_some());
+    assert!(
+        scene
+            .roles()
+            .get("v-blind")
+            .await?
+            .spec
+            .revoke_before
+            .is_some()
+    );
     Ok(())
 }

@@ -149,9 +149,7 @@ mod tests {
             let annotations = request.metadata.annotations.as_mut().unwrap();
             annotations.insert(ROTATE_AT.to_owned(), at.to_owned());
         }
-        request.spec.renew = renew_at.map(|at| {
-            serde_json::from_value(json!({"at": at})).unwrap()
-        });
+        request.spec.renew = renew_at.map(|at| serde_json::from_value(json!({"at": at})).unwrap());
         request
     }
 

@@ -75,7 +75,11 @@ impl Claim {
         match obtained {
             Ok((request, key)) => {
                 let shared = true;
-                let claim = Self { session, request, shared };
+                let claim = Self {
+                    session,
+                    request,
+                    shared,
+                };
                 Ok((claim, key))
             }
             // What was begun goes on without us.
@@ -259,10 +263,7 @@ pub(super) fn is_taken(status: &kube::core::Status) -> bool {
 }
 
 /// Asks for what was ordered.
-pub(super) async fn create(
-    session: &Session,
-    order: &Order,
-) -> kube::Result<AwsCredentialRequest> {
+pub(super) async fn create(session: &Session, order: &Order) -> kube::Result<AwsCredentialRequest> {
     let Order {
         role, name, ttl, ..
     } = order;

@@ -87,8 +87,7 @@ pub(super) async fn run(args: Args, target: Target) -> Result<u8, Failure> {
     let order = sharing.order(role, ttl)?;
     let session = target.session().await?;
     let mut signals = Signals::all()?;
-    let (claim, key) =
-        Claim::take(session, &order, Patience::of(timeout), &mut signals).await?;
+    let (claim, key) = Claim::take(session, &order, Patience::of(timeout), &mut signals).await?;
     let end = key.lease.expires_at.0;
     let code = match start(&command, key) {
         Ok(mut child) => follow(&mut child, end, &mut signals).await,

@@ -120,7 +120,11 @@ fn wanted(request: &AwsCredentialRequest, lease: &Lease, order: &Order) -> Signe
 
 /// The length of one lease. That of the status grows with each renewal.
 fn length(request: &AwsCredentialRequest, lease: &Lease, order: &Order) -> GoDuration {
-    let renewed = request.spec.renew.as_ref().and_then(|r| r.increment.clone());
+    let renewed = request
+        .spec
+        .renew
+        .as_ref()
+        .and_then(|r| r.increment.clone());
     let asked = order.ttl.clone().or_else(|| request.spec.ttl.clone());
     asked
         .or(renewed)
@@ -185,9 +189,8 @@ async fn served(
         };
         let now = Timestamp::now();
         let ready = matches!(wait::phase(request), Some(Phase::Ready | Phase::Rotating));
-        let done = lease(request).is_some_and(|lease| {
-            left(lease, now) >= wanted || !is_asked(request, lease, way, now)
-        });
+        let done = lease(request)
+            .is_some_and(|lease| left(lease, now) >= wanted || !is_asked(request, lease, way, now));
         if ready && done {
             return Judgement::Done(Some(request.clone()));
         }
@@ -250,7 +253,8 @@ mod tests {
         let (request, order) = (request(end, max, json!({})), order(MIN_LEFT));
         let lease = lease(&request).unwrap();
         let wanted = wanted(&request, lease, &order);
-        (left(lease, at(now)) < wanted).then(|| way(&request, lease, wanted, &order, at(now)).unwrap())
+        (left(lease, at(now)) < wanted)
+            .then(|| way(&request, lease, wanted, &order, at(now)).unwrap())
     }
 
     #[test]
@@ -258,7 +262,11 @@ mod tests {
         let hour = Way::Renew("1h".into());
         assert_eq!(remedy(3600, 7200, 3300), None, "five minutes are enough");
         assert_eq!(remedy(3600, 7200, 3301), Some(hour));
-        assert_eq!(remedy(3600, 3600, 3301), Some(Way::Rotate), "at its maximum");
+        assert_eq!(
+            remedy(3600, 3600, 3301),
+            Some(Way::Rotate),
+            "at its maximum"
+        );
         // The maximum is too near for a renewal to be of use.
         assert_eq!(remedy(3600, 3610, 3500), Some(Way::Rotate));
         assert_eq!(remedy(24, 25, 13), Some(Way::Rotate));
@@ -266,7 +274,11 @@ mod tests {
 
     #[test]
     fn of_a_short_lease_half_is_enough() {
-        assert_eq!(remedy(300, 7200, 0), None, "a fresh one would be replaced for ever");
+        assert_eq!(
+            remedy(300, 7200, 0),
+            None,
+            "a fresh one would be replaced for ever"
+        );
         assert_eq!(remedy(300, 7200, 150), None);
         assert_eq!(remedy(300, 7200, 151), Some(Way::Renew("5m".into())));
         assert_eq!(remedy(10, 10, 6), Some(Way::Rotate));
@@ -282,19 +294,32 @@ mod tests {
         let lease = lease(&renewed).unwrap();
         assert_eq!(length(&renewed, lease, &order(MIN_LEFT)), "10m".into());
         let asked = request(7200, 86_400, json!({"ttl": "8m"}));
-        let of = |o: &Order| length(&asked, asked.status.as_ref().unwrap().lease.as_ref().unwrap(), o);
+        let of = |o: &Order| {
+            length(
+                &asked,
+                asked.status.as_ref().unwrap().lease.as_ref().unwrap(),
+                o,
+            )
+        };
         assert_eq!(of(&order(MIN_LEFT)), "8m".into());
     }
 
     #[test]
     fn less_than_was_asked_for_is_said() {
         let short = request(300, 300, json!({}));
-        let Remedy::UseAnyway(_, note) = told(short.clone(), &order(MIN_LEFT), "why", at(60)) else {
+        let Remedy::UseAnyway(_, note) = told(short.clone(), &order(MIN_LEFT), "why", at(60))
+        else {
             panic!("it is not said");
         };
-        assert!(note.contains("4m left") && note.contains("--min-left 5m: why"), "{note}");
+        assert!(
+            note.contains("4m left") && note.contains("--min-left 5m: why"),
+            "{note}"
+        );
         let none = order(SignedDuration::ZERO);
-        assert!(matches!(told(short.clone(), &none, "", at(299)), Remedy::Use(_)));
+        assert!(matches!(
+            told(short.clone(), &none, "", at(299)),
+            Remedy::Use(_)
+        ));
         assert!(matches!(told(short, &none, "", at(300)), Remedy::Again));
     }
 }

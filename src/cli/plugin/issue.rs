@@ -77,8 +77,7 @@ pub(super) async fn run(args: Args, target: Target) -> Result<u8, Failure> {
     });
     let session = target.session().await?;
     let mut signals = Signals::ending()?;
-    let (claim, key) =
-        Claim::take(session, &order, Patience::of(timeout), &mut signals).await?;
+    let (claim, key) = Claim::take(session, &order, Patience::of(timeout), &mut signals).await?;
     let text = output::render(&key, output);
     if let Err(error) = paint::write(&text) {
         let failure = Failure::new(format!("cannot write the credential to stdout: {error}"));

@@ -185,10 +185,7 @@ fn of_a_role(standing: &mut Standing, event: watcher::Event<Lenient<AwsRole>>) {
     }
 }
 
-fn of_a_request(
-    standing: &mut Standing,
-    event: watcher::Event<Lenient<AwsCredentialRequest>>,
-) {
+fn of_a_request(standing: &mut Standing, event: watcher::Event<Lenient<AwsCredentialRequest>>) {
     use watcher::Event as E;
     match event {
         E::Init => standing.told.clear(),

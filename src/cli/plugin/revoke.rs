@@ -161,7 +161,10 @@ async fn of_roles(
         confirm(roles, args.all, seen.as_deref().ok())?;
     }
     if let Err(failure) = &listed {
-        eprintln!("keylease: {}; nobody counts what is revoked", failure.sentence);
+        eprintln!(
+            "keylease: {}; nobody counts what is revoked",
+            failure.sentence
+        );
     }
     let mut failed = Vec::new();
     let mut marked = Marks::new();
@@ -191,7 +194,9 @@ async fn of_roles(
     if watched {
         // Of one that lies ahead, what is past can be done.
         let past = fresh_mark(Timestamp::now());
-        let marks = marked.iter().map(|(role, mark)| (role.clone(), past.min(*mark)));
+        let marks = marked
+            .iter()
+            .map(|(role, mark)| (role.clone(), past.min(*mark)));
         if let Err(failure) = revocation::done(session, marks.collect(), known, patience).await {
             failed.push(failure);
             return Failure::all(failed);

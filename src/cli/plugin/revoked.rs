@@ -62,9 +62,9 @@ impl Affected {
             Fate::Renewed => "gets a new credential",
             Fate::Deleted => "is deleted",
         };
-        let session = self.session_until.map(|t| {
-            format!("; its session works until {t}, AWS does not end it before")
-        });
+        let session = self
+            .session_until
+            .map(|t| format!("; its session works until {t}, AWS does not end it before"));
         format!("{fate}{}", session.unwrap_or_default())
     }
 }
@@ -94,11 +94,12 @@ pub(super) fn affected(
 }
 
 /// Whether it holds a credential that was issued before that time.
-pub(super) fn is_live_before(request: &AwsCredentialRequest, mark: Timestamp, now: Timestamp) -> bool {
-    let over = matches!(
-        wait::phase(request),
-        Some(Phase::Expired | Phase::Revoked)
-    );
+pub(super) fn is_live_before(
+    request: &AwsCredentialRequest,
+    mark: Timestamp,
+    now: Timestamp,
+) -> bool {
+    let over = matches!(wait::phase(request), Some(Phase::Expired | Phase::Revoked));
     let held = credential(request).is_some();
     // One whose lease cannot be read is of unknown age.
     let before = lease(request).is_none_or(|l| l.issued_at.0 < mark);
@@ -243,7 +244,11 @@ mod tests {
             "4 leases, 3 to end and 1 to get a new credential, 1 of them with a session that \
              AWS does not end before its time"
         );
-        assert!(reached[2].effect().contains("works until 2099-01-01T01:00:00Z"));
+        assert!(
+            reached[2]
+                .effect()
+                .contains("works until 2099-01-01T01:00:00Z")
+        );
         assert!(affected(&all, &Marks::from([("s".to_owned(), at(MARK))]), at(MARK)).is_empty());
         assert!(told(&all[2]).contains("can use the session until"));
         assert_eq!(told(&all[0]), "revoked");

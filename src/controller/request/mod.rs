@@ -19,6 +19,7 @@ use super::waiting_room::{Line, Seat, Wish};
 use crate::api::{AwsCredentialRequest, AwsRole};
 use crate::cache::Filed;
 use crate::plan::pacing::{self, Priority};
+use crate::plan::reasons::Verdict;
 use crate::plan::view::{RoleHint, View};
 use crate::plan::{self, Step, adopted};
 
@@ -146,7 +147,7 @@ fn role_hint(view: &View, ctx: &Context) -> RoleHint {
     let unnamed = view.request.spec.role_ref.name.is_empty();
     RoleHint {
         account_leaving: account.is_some_and(|name| ctx.accounts.is_leaving(&name)),
-        rival: role.as_ref().and_then(|r| rival(r, ctx)),
+        unfit: role.as_ref().and_then(|r| unfit(r, ctx)),
         // Whose role cannot be read has none that could be gone.
         ..if unnamed {
             missing
@@ -156,11 +157,18 @@ fn role_hint(view: &View, ctx: &Context) -> RoleHint {
     }
 }
 
-/// Only static users can be wanted by two roles.
-pub(super) fn rival(role: &AwsRole, ctx: &Context) -> Option<String> {
+/// Why the role's static user cannot be had: only static users can be wanted by
+/// two roles, or be who the operator signs in as.
+pub(super) fn unfit(role: &AwsRole, ctx: &Context) -> Option<Verdict> {
     role.spec.static_user.as_ref()?;
-    let all = ctx.roles.state();
-    adopted::rival(role, all.iter().map(AsRef::as_ref))
+    let operators = ctx.accounts.operators(&role.spec.account_ref.name);
+    let mut operators = operators.iter();
+    let operator = operators.find_map(|(name, arn)| adopted::is_operator(role, name, arn));
+    operator.or_else(|| {
+        let all = ctx.roles.state();
+        let older = adopted::rival(role, all.iter().map(AsRef::as_ref))?;
+        Some(adopted::rivalry(role, &older))
+    })
 }
 
 pub(super) fn until_then(until: Timestamp) -> Duration {

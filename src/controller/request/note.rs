@@ -15,6 +15,13 @@ use crate::plan::view::View;
 pub(super) fn note(effect: &Effect, outcome: &Outcome, view: &View, account: &str, ctx: &Context) {
     audit::note(effect, outcome, view);
     let request = &view.request;
+    if let Effect::Restart(..) = effect {
+        ctx.metrics.roll(match outcome {
+            Outcome::Failed(fault) => fault.class.as_str(),
+            Outcome::HeldBack(why) => why.as_str(),
+            _ => "rolled",
+        });
+    }
     let (namespace, name) = (request.namespace_name(), request.metadata.name.as_deref());
     match outcome {
         Outcome::Failed(fault) => {
@@ -53,6 +60,11 @@ pub(super) fn note(effect: &Effect, outcome: &Outcome, view: &View, account: &st
         if let Some(event) = &report.event {
             let reason = event.reason.as_str();
             tracing::info!(namespace, request = name, reason, "{}", event.message);
+            ctx.metrics.transition(reason);
+        }
+        for event in &report.warnings {
+            let reason = event.reason.as_str();
+            tracing::warn!(namespace, request = name, reason, "{}", event.message);
             ctx.metrics.transition(reason);
         }
         if let Some(took) = first_issue(request, report, Timestamp::now()) {

@@ -57,7 +57,9 @@ async fn walk(
             let account = &role.spec.account_ref.name;
             view.usage = ctx.ledger.enter(&view.request, account);
         }
-        let step = plan::next(view, Timestamp::now());
+        let now = Timestamp::now();
+        view.work.clock_is(now);
+        let step = plan::next(view, now);
         let progress = match step {
             Step::Look(what) => {
                 let span = journey.look(view, what);

@@ -176,6 +176,23 @@ fn judge(
     }))
 }
 
+/// Whether the role lets the request's namespace have its leases; `false` where
+/// that hangs on the namespace's labels, which were not read.
+///
+/// # Errors
+/// Why it does not.
+pub fn may_use(
+    request: &AwsCredentialRequest,
+    role: &AwsRole,
+    namespace: &NamespaceView,
+) -> Result<bool, Verdict> {
+    match check_namespace(request, role, namespace) {
+        Ok(()) => Ok(true),
+        Err(Denial::NeedsNamespace) => Ok(false),
+        Err(Denial::Refused(verdict)) => Err(verdict),
+    }
+}
+
 /// An old key of a static user has to be gone when the next one is due.
 fn check_period(request: &AwsCredentialRequest, role: &AwsRole) -> Result<(), Verdict> {
     let Some(period) = ttl::rotation_period(role) else {

@@ -4,7 +4,7 @@ use super::{AccountFacts, forms};
 use crate::api::{AwsRole, Rfc3339};
 use crate::plan::naming::is_object_name;
 use crate::plan::reasons::{Reason, Verdict};
-use crate::plan::{policy, ttl};
+use crate::plan::{adopted, policy, ttl};
 
 /// Checks what CEL cannot: that documents are JSON, and that the account's own
 /// credentials can make this type.
@@ -40,6 +40,9 @@ pub fn check_role(role: &AwsRole, account: &AccountFacts) -> Result<(), Verdict>
         && let Err(error) = policy::check_document(document)
     {
         return invalid(format!("role {name}: iamUser.policyDocument {error}"));
+    }
+    if let Some(verdict) = adopted::is_operator(role, &account.name, &account.arn) {
+        return Err(verdict);
     }
     let needs_user_key = spec.federation_token.is_some() || spec.session_token.is_some();
     if needs_user_key && !account.is_user() {

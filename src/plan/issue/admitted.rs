@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::plan::admission::{self, Admission, Granted};
 use crate::plan::reasons::{Reason, Verdict};
 use crate::plan::view::{AccountView, RoleView, View};
-use crate::plan::{Look, adopted, mark, secret};
+use crate::plan::{Look, mark, secret};
 
 /// What stops a request short of being served.
 pub(super) enum Halt {
@@ -37,8 +37,8 @@ pub(super) fn admitted(view: &View, now: Timestamp) -> Result<Granted, Halt> {
     if let Some(moment) = before.filter(|t| now < *t) {
         return Err(Halt::Until(moment));
     }
-    if let Some(older) = &view.role_hint.rival {
-        return Err(Halt::Refused(adopted::rivalry(role, older)));
+    if let Some(unfit) = &view.role_hint.unfit {
+        return Err(Halt::Refused(unfit.clone()));
     }
     secret::check_template(&view.request).map_err(Halt::Refused)?;
     let account = match &view.account {

@@ -43,13 +43,10 @@ pub(super) fn build(view: &View, intent: &Intent, now: Timestamp) -> Step {
     match work.user {
         UserFact::Unknown | UserFact::Gone => return Step::Do(Effect::CreateUser),
         UserFact::Taken => return Step::Do(Effect::InspectUser),
-        UserFact::Foreign => {
-            return Step::TakeBack(Verdict::new(
-                Reason::UserConflict,
-                "an IAM user of our name is not ours",
-            ));
-        }
-        UserFact::Ours => {}
+        UserFact::Foreign | UserFact::Ours => {}
+    }
+    if let Some(verdict) = not_as_made(view) {
+        return Step::TakeBack(verdict);
     }
     let missing = intent
         .permissions
@@ -59,6 +56,23 @@ pub(super) fn build(view: &View, intent: &Intent, now: Timestamp) -> Step {
         return Step::Do(Effect::Grant(permission.clone()));
     }
     key::deliver(view, intent, now)
+}
+
+/// The verdict on a user that is not as we made it: no key of it is handed out.
+fn not_as_made(view: &View) -> Option<Verdict> {
+    let why = view.work.altered.as_deref();
+    let message = match (view.work.user, why) {
+        (UserFact::Foreign, why) => format!(
+            "an IAM user of our name exists and is not ours ({}); it is left alone",
+            why.unwrap_or("its tags are not ours")
+        ),
+        (_, Some(why)) => format!(
+            "our IAM user was changed ({why}); undo that, or delete the request: the user goes \
+             with it"
+        ),
+        (_, None) => return None,
+    };
+    Some(Verdict::new(Reason::UserConflict, message))
 }
 
 /// The role is needed for the user's tags and inline policy, and only for them.

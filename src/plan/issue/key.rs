@@ -2,13 +2,16 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::{moved, refuse};
+use crate::api::Workload;
 use crate::plan::effect::{Attachment, Effect};
 use crate::plan::intent::Intent;
 use crate::plan::lease::{Term, truncate};
+use crate::plan::reasons::Verdict;
 use crate::plan::secret::SecretView;
-use crate::plan::view::View;
+use crate::plan::view::{AccountView, View};
 use crate::plan::work::{Held, KeysFact, SETTLE};
-use crate::plan::{Step, adopted, status, ttl};
+use crate::plan::{Look, Step, adopted, status, ttl};
 
 /// The user stands: now a key, proven, in the Secret, and no other.
 pub(super) fn deliver(view: &View, intent: &Intent, now: Timestamp) -> Step {
@@ -72,6 +75,37 @@ pub(super) fn deliver(view: &View, intent: &Intent, now: Timestamp) -> Step {
     prove(view, held, now)
 }
 
+/// The next key of a lease is in the Secret, by a rotation that a former process
+/// began and the role does not allow any more: tell of it, and give nothing. What
+/// the intent says is not believed; the lease is no longer than the one before.
+pub(super) fn delivered(view: &View, intent: &Intent, refusal: &Verdict, now: Timestamp) -> Step {
+    let Some((lease, _)) = view.live() else {
+        return Step::Rest;
+    };
+    let length = |end: Timestamp| end.duration_since(lease.issued_at.0).as_secs();
+    let intent = Intent {
+        ttl_seconds: length(lease.expires_at.0).min(intent.ttl_seconds),
+        max_ttl_seconds: length(lease.max_expires_at.0).min(intent.max_ttl_seconds),
+        ..intent.clone()
+    };
+    match &view.account {
+        AccountView::Ready(account) if account.account_id == intent.account_id => {
+            match deliver(view, &intent, now) {
+                // AWS does not hold it after all.
+                Step::Do(Effect::CreateKey | Effect::PublishSecret(_)) => {
+                    refuse(view, refusal, now)
+                }
+                step => step,
+            }
+        }
+        AccountView::Ready(account) => refuse(view, &moved(&intent, &account.account_id), now),
+        AccountView::NotReady(verdict) | AccountView::OnlyToRevoke(_, verdict) => {
+            refuse(view, verdict, now)
+        }
+        AccountView::Unknown => Step::Look(Look::Role),
+    }
+}
+
 /// The new key is in the Secret: roll who uses it, take off what the role no
 /// longer says, and tell.
 fn finish(view: &View, intent: &Intent, id: &str, term: &Term, now: Timestamp) -> Step {
@@ -117,9 +151,9 @@ fn believable(term: &Term, intent: &Intent, now: Timestamp) -> Term {
 /// another: a status that tells of the new key means that they were.
 pub(in crate::plan) fn published(view: &View, key_id: &str, then: impl FnOnce() -> Effect) -> Step {
     let changed = view.live().is_some();
-    let restarted = &view.work.restarted;
+    let done = |w: &Workload| view.work.rolls.iter().any(|r| r.workload == *w);
     let mut due = view.request.spec.restart.iter();
-    match due.find(|w| changed && !restarted.contains(w)) {
+    match due.find(|w| changed && !done(w)) {
         Some(workload) => Step::Do(Effect::Restart(workload.clone(), key_id.to_owned())),
         None => Step::Do(then()),
     }

@@ -39,6 +39,11 @@ pub(super) fn next(view: &View, now: Timestamp) -> Step {
             (Ok(granted), written) => (granted, written),
             (Err(Halt::Look(look)), _) => return Step::Look(look),
             (Err(Halt::Until(moment)), _) => return Step::Wait(moment),
+            // The next key was delivered before the role was changed: that is
+            // what the lease goes on with.
+            (Err(Halt::Refused(verdict)), Some(old)) if succeeded(view) => {
+                return key::delivered(view, &old, &verdict, now);
+            }
             // Half-made things are not left behind on a refusal; but a live
             // lease runs on to its end.
             (Err(Halt::Refused(verdict)), Some(_)) if view.live().is_none() => {
@@ -54,6 +59,13 @@ pub(super) fn next(view: &View, now: Timestamp) -> Step {
     };
     match granted {
         (Granted::Session(spec), None) => session::issue(view, &spec, now),
+        // A lease goes on as what it is; the next one is as the role says.
+        (Granted::Session(_), Some(_)) if view.live().is_some() => {
+            refuse(view, &other_lease(), now)
+        }
+        (Granted::User(new), Some(old)) if view.live().is_some() && old.adopted != new.adopted => {
+            refuse(view, &other_lease(), now)
+        }
         // The status tells of a session, or of a user that is not this request's:
         // an intent beside it would say nothing, and be written for ever.
         (Granted::User(_), None) if view.live().is_some() => refuse(view, &other_lease(), now),
@@ -136,13 +148,23 @@ pub(super) fn secret_stands(view: &View) -> bool {
     view.work.doubt != Doubt::KeyLost && view.secret_is_shown()
 }
 
+/// Whether the Secret holds the key that follows the one in the status, by a
+/// rotation that is under way.
+fn succeeded(view: &View) -> bool {
+    let holds = matches!(&view.secret, SecretView::Ours(facts) if facts.key.is_some());
+    view.rotating() && holds && !view.secret_is_shown()
+}
+
 /// The intent of a rotation: the same user with what the role says today. What
 /// it no longer says stays on the user until the new key is in the Secret.
 fn rotate(view: &View, old: &Intent, new: Intent) -> Step {
     let was = view.permissions_on_user().into_iter();
     let retired: BTreeSet<_> = was.filter(|p| !new.permissions.contains(p)).collect();
-    // A key whose Secret is lost serves nobody: it goes, instead of living on.
-    let live = view.live().filter(|_| secret_stands(view));
+    // A key whose Secret is lost serves nobody: it goes, instead of living on. One
+    // whose successor is in the Secret already has its overlap before it.
+    let live = view
+        .live()
+        .filter(|_| secret_stands(view) || succeeded(view));
     let replaces = live.map(|(_, c)| c.access_key_id.clone());
     Step::Do(Effect::Begin(Box::new(Intent {
         attempt: old.attempt.saturating_add(1),
@@ -150,6 +172,7 @@ fn rotate(view: &View, old: &Intent, new: Intent) -> Step {
         account: old.account.clone(),
         account_id: old.account_id.clone(),
         path: old.path.clone(),
+        user_name: old.user_name.clone(),
         retired: retired.into_iter().collect(),
         replaces,
         ..new

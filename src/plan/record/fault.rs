@@ -8,12 +8,29 @@ use crate::plan::effect::{Effect, Fault, FaultClass};
 use crate::plan::faults;
 use crate::plan::secret::SecretView;
 use crate::plan::view::{RoleView, Seen, View};
-use crate::plan::work::{KeysFact, SecretGate, UserFact, Work};
+use crate::plan::work::{KeysFact, Obstacle, Roll, SecretGate, UserFact, Work};
 
+/// How often a roll is tried that the API server does not serve, a second or two
+/// apart: then the new lease is told of without it.
+const ROLL_TRIES: u32 = 4;
 /// How often a call is made again that AWS throttled. It took no effect, and
 /// waits for its turn at a lower rate; only a request that has no luck again
 /// and again is worth a word in its status, and a pause.
 const THROTTLED_AGAIN: u32 = 3;
+
+/// How often a workload is tried to be rolled: once, if the API server did not
+/// serve the roll of another so often already.
+fn patience(rolls: &[Roll]) -> u32 {
+    let unserved = |roll: &Roll| match &roll.obstacle {
+        Some(Obstacle::Failed(fault)) => fault.class.may_pass(),
+        _ => false,
+    };
+    if rolls.iter().any(unserved) {
+        1
+    } else {
+        ROLL_TRIES
+    }
+}
 
 impl View {
     pub(super) fn record_fault(
@@ -59,10 +76,19 @@ impl View {
             (Effect::Claim(_) | Effect::Unclaim, FaultClass::Stale | FaultClass::NotFound) => {
                 self.role = RoleView::Unread;
             }
-            // A workload that is not there, or that we may not roll, must not
-            // hold up the lease; the log tells.
-            (Effect::Restart(workload, _), class) if !class.may_pass() => {
-                work.restarted.push(workload.clone());
+            // A workload that is not there, that we may not roll, or that a webhook
+            // keeps from us, must not hold up the lease; the status tells.
+            (Effect::Restart(workload, _), class) if class != FaultClass::NotLeading => {
+                work.roll_tries += 1;
+                if class.may_pass() && work.roll_tries < patience(&work.rolls) {
+                    return self.record_failure(effect, fault, now);
+                }
+                work.roll_tries = 0;
+                work.stalls = 0;
+                work.rolls.push(Roll {
+                    workload: workload.clone(),
+                    obstacle: Some(Obstacle::Failed(fault)),
+                });
             }
             (Effect::CreateUser, FaultClass::AlreadyExists) => {
                 work.began = false;
@@ -72,8 +98,8 @@ impl View {
                 cleared(work, attachment, now);
             }
             (Effect::DeleteUser, FaultClass::NotFound) => removed(work),
-            (Effect::DeleteUser, FaultClass::DeleteConflict) => {
-                work.inventory = None;
+            // Something is on it that we do not know of: look.
+            (Effect::DeleteUser, FaultClass::DeleteConflict) if work.inventory.is_none() => {
                 work.user = UserFact::Taken;
             }
             _ => return self.record_failure(effect, fault, now),
@@ -88,12 +114,25 @@ impl View {
         fault: Fault,
         now: Timestamp,
     ) -> Result<(), Stall> {
+        let live = self.live().is_some();
         let work = &mut self.work;
         match (effect, fault.class) {
             // Without an answer the Secret may be there: look, and see.
             (Effect::PublishSecret(_), FaultClass::NoAnswer) => {
                 work.secret = SecretGate::MustLook;
                 self.secret = SecretView::Unread;
+            }
+            // The next attempt asks first, before there is another key.
+            (Effect::PublishSecret(_), class) if faults::is_secret_refusal(effect, class) => {
+                work.secret = SecretGate::Unchecked;
+                self.secret = SecretView::Unread;
+            }
+            // All that was found is gone, and AWS says that there is more: its
+            // readers lag, and are asked again when they have settled.
+            (Effect::DeleteUser, FaultClass::DeleteConflict) => {
+                work.inventory = None;
+                work.user = UserFact::Taken;
+                work.started = now;
             }
             // Somebody else made keys: find them and remove them.
             (Effect::CreateKey, FaultClass::QuotaExceeded) => work.keys = KeysFact::Unlisted,
@@ -110,9 +149,16 @@ impl View {
             work.stalls = work.stalls.saturating_add(1);
             return Err(Stall(fault));
         }
+        // No room for a key, on a user whose keys were listed: it will fail again.
+        let full = matches!(effect, Effect::CreateKey)
+            && fault.class == FaultClass::QuotaExceeded
+            && live
+            && work.listed;
         match faults::judge(effect, &fault) {
-            faults::Judgement::Retry(verdict) => work.failure = Some(verdict),
-            faults::Judgement::TakeBack(verdict) => work.abandon = Some(verdict),
+            faults::Judgement::Retry(verdict) if !full => work.failure = Some(verdict),
+            faults::Judgement::Retry(verdict) | faults::Judgement::TakeBack(verdict) => {
+                work.abandon = Some(verdict);
+            }
         }
         Ok(())
     }

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::api::Phase;
+use crate::api::{AwsCredentialRequestStatus, Phase};
 use crate::plan::adopted;
 use crate::plan::effect::{Effect, Outcome, Report};
 use crate::plan::intent::Permission;
 use crate::plan::secret::SecretView;
 use crate::plan::view::{RoleView, Seen, View};
-use crate::plan::work::{KeysFact, SecretGate, UserFact, Work};
+use crate::plan::work::{KeysFact, Obstacle, Roll, SecretGate, UserFact, Work};
 
 /// What was so before the effect, where its outcome is read in that light.
 struct Before {
@@ -20,6 +20,10 @@ struct Before {
     rested: bool,
     /// A lease was in force.
     was_live: bool,
+    /// A rotation was under way.
+    rotating: bool,
+    /// Failures that the status told of.
+    failures: u32,
 }
 
 impl View {
@@ -42,6 +46,8 @@ impl View {
             told: self.permissions_told(),
             rested: adopted::rests(self) == Some(true),
             was_live: self.live().is_some(),
+            rotating: self.rotating(),
+            failures: failures(self.request.status.as_ref()),
         };
         if let Outcome::Request(request) = &outcome {
             self.request = request.clone();
@@ -57,7 +63,17 @@ impl View {
             (Effect::PublishSecret(_) | Effect::AmendSecret(_), Outcome::Secret(facts)) => {
                 self.secret = SecretView::Ours(facts);
             }
-            (Effect::Restart(workload, _), _) => work.restarted.push(workload.clone()),
+            (Effect::Restart(workload, _), outcome) => {
+                let obstacle = match outcome {
+                    Outcome::HeldBack(why) => Some(Obstacle::HeldBack(why)),
+                    _ => None,
+                };
+                work.roll_tries = 0;
+                work.rolls.push(Roll {
+                    workload: workload.clone(),
+                    obstacle,
+                });
+            }
             // The Secret goes after the keys: with that of a static user at
             // rest there is none left, and nothing would tell so any more.
             (Effect::DeleteSecret(_), _) => {
@@ -85,7 +101,7 @@ impl View {
         let is_static = self.has_static_user();
         let vetted = self.intent();
         let work = &mut self.work;
-        if rotation {
+        if rotation && !before.rotating {
             // It begins on a user that rested since it was made: what is on it
             // is what the status tells, and no key is unknown. The intent before
             // also names what it took off again.
@@ -98,6 +114,10 @@ impl View {
                 ..Work::new(now)
             };
             work.granted = before.told.into_iter().map(|p| (p, true)).collect();
+        } else if rotation {
+            // It was under way already, and the role says something else now:
+            // what this process knows of the user stays true.
+            work.vetted = vetted;
         } else if before.was_live {
             // A live user, and an intent that is put back or corrected: nothing
             // is known of the user but that it is there.
@@ -123,7 +143,16 @@ impl View {
     fn record_report(&mut self, report: &Report, before: &Before, now: Timestamp) {
         let is_static = self.has_static_user();
         let intent_stands = self.intent().is_some();
+        let failed = failures(Some(&report.status)) > before.failures;
         let work = &mut self.work;
+        // Of a lease in force only the attempt was taken back; the next one asks
+        // the role anew.
+        let retreated = before.was_live && report.status.lease.is_some();
+        if retreated && failed && work.failure.is_none() && work.abandon.is_some() {
+            work.abandon = None;
+            work.vetted = None;
+            work.listed = false;
+        }
         work.failure = None;
         // Others may change their keys during the pause that follows.
         let known = matches!(work.keys, KeysFact::Known(_));
@@ -149,4 +178,8 @@ impl View {
             *work = Work::new(now);
         }
     }
+}
+
+fn failures(status: Option<&AwsCredentialRequestStatus>) -> u32 {
+    status.map_or(0, AwsCredentialRequestStatus::failure_count)
 }

@@ -37,6 +37,7 @@ impl View {
             (Effect::InspectUser, Outcome::User(owner)) => self.record_owner(owner, now),
             (Effect::Grant(permission), _) => {
                 work.granted.insert(permission.clone(), true);
+                work.cleared.remove(&Attachment::from(permission));
             }
             (Effect::ListKeys, Outcome::Keys(mut keys)) => {
                 keys.retain(|k| work.held.as_ref().is_none_or(|h| h.id != *k));
@@ -87,12 +88,10 @@ impl View {
             }
             (Owner::Nobody, _) => work.user = UserFact::Gone,
             (Owner::Ours | Owner::Altered(_), _) => {
-                if let Owner::Altered(why) = owner {
-                    work.abandon.get_or_insert(Verdict::new(
-                        Reason::UserConflict,
-                        format!("our IAM user was changed ({why}); it is removed"),
-                    ));
-                }
+                work.altered = match owner {
+                    Owner::Altered(why) => Some(why),
+                    _ => None,
+                };
                 work.user = UserFact::Ours;
                 // A former process may have made a key a moment ago, also for
                 // a live lease: that had lost its Secret.
@@ -100,12 +99,7 @@ impl View {
             }
             (Owner::Foreign(why), _) => {
                 work.user = UserFact::Foreign;
-                work.abandon.get_or_insert(Verdict::new(
-                    Reason::UserConflict,
-                    format!(
-                        "an IAM user of our name exists and is not ours ({why}); it is left alone"
-                    ),
-                ));
+                work.altered = Some(why.clone());
             }
         }
     }

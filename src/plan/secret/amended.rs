@@ -114,7 +114,10 @@ mod tests {
         let key = key_in_process(old).unwrap();
         let patch = serde_json::to_value(amendment(&request(true), &what(), Some(&key))).unwrap();
         assert_eq!(patch["metadata"]["resourceVersion"], "7");
-        assert!(patch.get("type").is_none(), "a merge patch names what it changes");
+        assert!(
+            patch.get("type").is_none(),
+            "a merge patch names what it changes"
+        );
         let patch: Secret = serde_json::from_value(patch).unwrap();
         let data = patch.data.unwrap();
         assert_eq!(data["expiration"].0, b"2001-09-09T02:46:40Z");

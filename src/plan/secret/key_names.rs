@@ -164,7 +164,11 @@ mod tests {
             ..SecretTemplate::default()
         });
         let verdict = check_template(&request).unwrap_err();
-        assert!(verdict.message.contains("keys.defaultRegion"), "{}", verdict.message);
+        assert!(
+            verdict.message.contains("keys.defaultRegion"),
+            "{}",
+            verdict.message
+        );
     }
 
     #[test]

@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use crate::api::{AwsCredentialRequestStatus, ConditionType, Phase, set_condition};
 use crate::plan::effect::{Announcement, Effect, Report};
 use crate::plan::lease::truncate;
-use crate::plan::reasons::Reason;
+use crate::plan::reasons::{Reason, Verdict};
+use crate::plan::secret::SecretView;
 use crate::plan::view::View;
 
 /// A status in the making: the old one with some parts replaced.
@@ -13,6 +14,7 @@ pub(super) struct Draft<'a> {
     pub(super) view: &'a View,
     pub(super) status: AwsCredentialRequestStatus,
     pub(super) now: Timestamp,
+    pub(super) warnings: Vec<Announcement>,
 }
 
 impl<'a> Draft<'a> {
@@ -20,16 +22,41 @@ impl<'a> Draft<'a> {
         let mut status = view.request.status.clone().unwrap_or_default();
         status.phase = Some(phase);
         status.observed_generation = view.request.metadata.generation;
-        Self {
+        let draft = Self {
             view,
             status,
             now: truncate(now),
+            warnings: Vec::new(),
+        };
+        match phase {
+            Phase::Ready | Phase::Rotating | Phase::Issuing => draft,
+            // No lease is in force that another key could be due for.
+            _ => draft.without(ConditionType::Rotating),
+        }
+    }
+
+    /// The condition has nothing to say any more.
+    pub(super) fn without(mut self, kind: ConditionType) -> Self {
+        let conditions = &mut self.status.conditions;
+        conditions.retain(|c| c.type_ != kind.as_str());
+        self
+    }
+
+    /// Another key is due and cannot be made, for this reason. Whoever has read
+    /// the present one goes on with it; the Secret may not hold it any more.
+    pub(super) fn no_new_key(self, verdict: &Verdict) -> Self {
+        let message = format!("no new key: {}", verdict.message);
+        let lost = self.view.secret != SecretView::Unread && !self.view.secret_is_shown();
+        let draft = self.set(ConditionType::Rotating, false, verdict.reason, &message);
+        match lost {
+            true => draft.set(ConditionType::Usable, false, verdict.reason, &message),
+            false => draft,
         }
     }
 
     /// One that leaves the phase as it is.
     pub(super) fn keeping_phase(view: &'a View, now: Timestamp) -> Self {
-        let mut draft = Self::of(view, Phase::Pending, now);
+        let mut draft = Self::of(view, view.phase().unwrap_or(Phase::Pending), now);
         draft.status.phase = view.phase();
         draft
     }
@@ -71,6 +98,7 @@ impl<'a> Draft<'a> {
         self.status.credential = None;
         self.status.previous = None;
         self.status.secret_name = None;
+        self.status.restarts = Vec::new();
         self
     }
 
@@ -83,6 +111,7 @@ impl<'a> Draft<'a> {
         Effect::Report(Box::new(Report {
             status: self.status,
             event,
+            warnings: self.warnings,
         }))
     }
 

@@ -61,6 +61,7 @@ fn ended(view: &View, phase: Phase, reason: Reason, why: &str, now: Timestamp) -
     draft.status.credential = None;
     draft.status.previous = None;
     draft.status.secret_name = None;
+    draft.status.restarts = Vec::new();
     draft.clear_failures();
     draft.report(Some(announce(reason, &message, false)))
 }

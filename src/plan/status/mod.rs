@@ -3,7 +3,11 @@
 mod draft;
 mod ended;
 
+mod next_key;
+mod restarts;
+
 pub(super) use ended::{expired, lapsed, revocation_blocked, revoked, revoking};
+pub(super) use next_key::{rotation_told, settled};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -12,6 +16,7 @@ use crate::api::{ConditionType, Credential, Lease, Phase, PreviousKey};
 use crate::plan::effect::{Attachment, Effect};
 use crate::plan::intent::{self, Intent, STATIC_USER};
 use crate::plan::lease::{Term, truncate};
+use crate::plan::live;
 use crate::plan::reasons::{Reason, Verdict};
 use crate::plan::session_spec::{SessionCall, SessionSpec};
 use crate::plan::view::{AccountView, View};
@@ -120,7 +125,8 @@ fn delivered(
             false,
             reason,
             "The lease is running",
-        );
+        )
+        .without(ConditionType::Rotating);
     let before = view.live().map(|(lease, _)| lease);
     draft.status.lease = Some(Lease {
         renewals: before.map_or(0, |l| l.renewals),
@@ -131,6 +137,7 @@ fn delivered(
     draft.status.credential = Some(credential);
     draft.status.previous = previous;
     draft.status.secret_name = Some(secret);
+    restarts::tell(&mut draft);
     draft.clear_failures();
     draft.report(Some(announce(reason, &message, false)))
 }
@@ -154,14 +161,19 @@ pub(super) fn renewed(view: &View, term: &Term, asked: Timestamp, now: Timestamp
 }
 
 /// The lease cannot have a later end; said once for each time of asking.
-pub(super) fn renewal_refused(view: &View, asked: Timestamp, now: Timestamp) -> Effect {
-    let message = "a session cannot be renewed: AWS ends it by itself; \
-                   use onExpiry: Rotate, or make a new request";
-    let mut draft = Draft::of(view, Phase::Ready, now);
+pub(super) fn renewal_refused(view: &View, asked: Timestamp, why: &str, now: Timestamp) -> Effect {
+    let end = view.live().map(|(lease, _)| lease.expires_at.0);
+    let end = end.map(|t| format!("; it ends at {t}")).unwrap_or_default();
+    let message = format!("the lease is not renewed{end}: {why}");
+    let phase = view.phase().unwrap_or(Phase::Ready);
+    let mut draft = Draft::of(view, phase, now);
+    if phase == Phase::Ready {
+        draft = draft.set(ConditionType::Ready, true, Reason::RenewalRefused, &message);
+    }
     if let Some(lease) = &mut draft.status.lease {
         lease.renewed_for = Some(Time(asked));
     }
-    draft.report(Some(announce(Reason::RenewalRefused, message, true)))
+    draft.report(Some(announce(Reason::RenewalRefused, &message, true)))
 }
 
 /// The renewal that the spec asks for, if it can be read.
@@ -283,26 +295,26 @@ fn rotating(view: &View, now: Timestamp) -> Option<Effect> {
     if !view.rotating() || view.phase() == Some(Phase::Rotating) {
         return None;
     }
-    Some(Draft::of(view, Phase::Rotating, now).report(None))
+    let message = "the next key was made and is not accepted by AWS everywhere yet, which takes \
+                   2-15 s; the present one works meanwhile";
+    let draft = Draft::of(view, Phase::Rotating, now);
+    let draft = draft.set(ConditionType::Rotating, true, Reason::Proving, message);
+    Some(draft.report(None))
 }
 
 /// The request has to wait, or cannot be served as it is; AWS was not asked.
 /// `None` when the status says so already.
 pub(super) fn refused(view: &View, verdict: &Verdict, now: Timestamp) -> Option<Effect> {
     let phase = verdict.reason.phase_without_credential();
-    let warning = phase == Phase::Failed;
+    let warning = phase == Phase::Failed || view.live().is_some();
     // A live lease runs on to its end, whatever its successor meets with.
     let draft = if view.live().is_some() && view.phase() == Some(Phase::Issuing) {
         // Its key is lost, and there is none to run on with.
-        Draft::of(view, Phase::Issuing, now).not_ready(verdict.reason, &verdict.message)
+        Draft::of(view, Phase::Issuing, now)
+            .no_new_key(verdict)
+            .not_ready(verdict.reason, &verdict.message)
     } else if view.live().is_some() {
-        let phase = view.phase().unwrap_or(Phase::Ready);
-        Draft::of(view, phase, now).set(
-            ConditionType::Ready,
-            true,
-            verdict.reason,
-            &format!("no new key: {}", verdict.message),
-        )
+        Draft::of(view, Phase::Ready, now).no_new_key(verdict)
     } else {
         Draft::of(view, phase, now).not_ready(verdict.reason, &verdict.message)
     };
@@ -322,12 +334,10 @@ pub(super) fn abandoned(view: &View, verdict: &Verdict, now: Timestamp) -> Effec
 
 fn failed(view: &View, verdict: &Verdict, abandoned: bool, now: Timestamp) -> Effect {
     let Verdict { reason, message } = verdict;
-    let over = |(lease, _): (&Lease, _)| now >= lease.expires_at.0;
-    let ending = view.request.metadata.deletion_timestamp.is_some()
-        || view.work.abandon.is_some()
-        || (view.live().is_some() && view.phase() == Some(Phase::Revoking))
-        || view.is_marked()
-        || view.live().is_some_and(over);
+    let ending = match view.live() {
+        Some(_) => !view.in_force(now),
+        None => view.request.metadata.deletion_timestamp.is_some() || view.work.abandon.is_some(),
+    };
     // Without our finalizer nothing is held any more; unless somebody took it off
     // a live lease, which then puts it back. A session never has one, and works
     // on while its successor is not to be had.
@@ -345,8 +355,11 @@ fn failed(view: &View, verdict: &Verdict, abandoned: bool, now: Timestamp) -> Ef
         },
     };
     let mut draft = Draft::of(view, phase, now);
-    // A live lease whose Secret is being restored stays usable for whoever has
-    // read the key already; everything else is not ready.
+    // A lease in force stays ready, whatever its next key meets with; everything
+    // else is not.
+    if !ending && live::wants_key(view, now) {
+        draft = draft.no_new_key(verdict);
+    }
     if phase != Phase::Ready {
         draft = draft.not_ready(*reason, message);
     }

@@ -244,6 +244,30 @@ fn after_any_single_mishap_nothing_is_left_over() {
     }
 }
 
+/// AWS or the API server refuses one effect, or one and then another: a lease in
+/// force goes on, and what the attempt made is not left over.
+#[test]
+fn after_refusals_nothing_is_left_over_and_no_lease_is_lost() {
+    let runs = play_all(|life| {
+        let effects = play(life, &[]);
+        let mut runs = 0;
+        for one in Mishap::REFUSALS {
+            for at in 0..effects {
+                let after = play(life, &[(at, one)]);
+                runs += 1;
+                for again in (at + 1..after).take(3) {
+                    play(life, &[(at, one), (again, one)]);
+                    play(life, &[(at, one), (again, Mishap::DieAfter)]);
+                    runs += 2;
+                }
+            }
+        }
+        runs
+    });
+    println!("crash matrix: {runs} runs with refusals");
+    assert!(runs > 3_000);
+}
+
 /// A process that hands over takes back the key in hand unless somebody may
 /// have it, also after an answer was lost; its successor finishes.
 #[test]

@@ -17,12 +17,15 @@ pub(super) fn status(world: &World) -> crate::api::AwsCredentialRequestStatus {
     world.request.clone().unwrap().status.unwrap()
 }
 
-pub(super) fn ready_message(world: &World) -> String {
+/// What a condition tells.
+pub(super) fn told(world: &World, kind: ConditionType) -> String {
     let conditions = status(world).conditions;
-    get_condition(&conditions, ConditionType::Ready)
-        .unwrap()
-        .message
-        .clone()
+    let found = get_condition(&conditions, kind);
+    found.map(|c| c.message.clone()).unwrap_or_default()
+}
+
+pub(super) fn ready_message(world: &World) -> String {
+    told(world, ConditionType::Ready)
 }
 
 /// A request whose hourly lease is followed by another, with ten minutes of

@@ -4,9 +4,11 @@
 mod crashes;
 mod doubts;
 mod hostile;
+mod in_force;
 mod leases;
 mod operator;
 mod outages;
+mod renewals;
 mod revocations;
 mod rotations;
 mod sessions;

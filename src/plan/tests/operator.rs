@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use super::world::World;
 use crate::api::AwsCredentialRequest;
 use crate::plan::admission::NamespaceView;
-use crate::plan::effect::{Fault, FaultClass, Outcome};
+use crate::plan::effect::{Effect, Fault, FaultClass, Outcome};
 use crate::plan::view::{HolderView, RoleView, SecretHint, View};
 use crate::plan::work::{Doubt, Work};
 use crate::plan::{Look, Step, next};
@@ -33,6 +33,10 @@ pub(crate) enum Mishap {
     Throttled,
     /// It is never sent: its turn does not come.
     Unsent,
+    /// It is refused, and not applied.
+    Refused(FaultClass),
+    /// It is refused, and applied all the same.
+    RefusedAfter(FaultClass),
 }
 
 impl Mishap {
@@ -44,6 +48,34 @@ impl Mishap {
         Self::LoseCall,
         Self::Unavailable,
     ];
+    /// Refusals of what builds up.
+    pub const REFUSALS: [Self; 6] = [
+        Self::Refused(FaultClass::Refused),
+        Self::Refused(FaultClass::AccessDenied),
+        Self::Refused(FaultClass::NotFound),
+        Self::Refused(FaultClass::QuotaExceeded),
+        Self::RefusedAfter(FaultClass::Refused),
+        Self::RefusedAfter(FaultClass::BadCredentials),
+    ];
+
+    /// Whether this can be the answer to that effect: nobody says that a thing is
+    /// not there, or that there is no room, of what is to be removed or read.
+    fn can_meet(self, effect: &Effect) -> bool {
+        let builds = matches!(
+            effect,
+            Effect::CheckSecret
+                | Effect::PublishSecret(_)
+                | Effect::Grant(_)
+                | Effect::CreateKey
+                | Effect::Restart(..)
+        );
+        let reads = matches!(effect, Effect::InspectUser | Effect::FindUser(_));
+        match self {
+            Self::Refused(FaultClass::NotFound | FaultClass::QuotaExceeded) => builds,
+            Self::RefusedAfter(_) => matches!(effect, Effect::Grant(_) | Effect::CreateKey),
+            _ => !reads || !matches!(self, Self::Refused(FaultClass::Refused)),
+        }
+    }
 }
 
 /// An operator process and the mishaps that await it, by number of effect
@@ -158,11 +190,13 @@ impl Operator {
             if view.account_wanted().is_some() {
                 view.account = world.account.clone();
             }
+            view.work.clock_is(world.now);
             match next(&view, world.now) {
                 Step::Look(what) => look(what, &mut view, world),
                 Step::TakeBack(verdict) => view.take_back(verdict),
                 Step::Do(effect) => {
-                    let mishap = self.mishap();
+                    let mishap = self.mishap().filter(|m| m.can_meet(&effect));
+                    let delivered = world.delivered();
                     let lost = || Outcome::Failed(no_answer(FaultClass::NoAnswer));
                     let outcome = match mishap {
                         None => world.apply(&effect, &view),
@@ -194,7 +228,18 @@ impl Operator {
                             Outcome::Failed(no_answer(FaultClass::Throttled))
                         }
                         Some(Mishap::Unsent) => Outcome::Failed(no_answer(FaultClass::Unsent)),
+                        Some(Mishap::Refused(class)) => Outcome::Failed(no_answer(class)),
+                        Some(Mishap::RefusedAfter(class)) => {
+                            world.apply(&effect, &view);
+                            Outcome::Failed(no_answer(class))
+                        }
                     };
+                    if let Some(key) = delivered {
+                        let done = &world.applied;
+                        assert!(world.keys().contains(&key), "{key} is in use: {done:?}");
+                        let holds = world.secret.is_some();
+                        assert!(holds, "the Secret with {key} is in use: {done:?}");
+                    }
                     if view.record(&effect, outcome, world.now).is_err() {
                         self.keep(view);
                         return Some(world.now + SignedDuration::from_secs(1));

@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
-use super::leases::{ready_message, rotating_world, run, status};
+use super::leases::{rotating_world, run, status, told};
 use super::operator::Operator;
 use super::{role, world};
-use crate::api::Phase;
+use crate::api::{ConditionType, Phase};
 use crate::plan::effect::Attachment;
 
 #[test]
 fn a_rotation_proves_the_new_key_and_lets_the_old_one_live_for_the_overlap() {
     let mut world = rotating_world();
     let mut operator = Operator::new();
-    run(&mut operator, &mut world, 45);
+    run(&mut operator, &mut world, 44);
     world.applied.clear();
-    run(&mut operator, &mut world, 6);
+    run(&mut operator, &mut world, 2);
     assert_eq!(
         world.applied,
         [
@@ -140,7 +140,11 @@ fn a_role_that_no_longer_allows_it_lets_the_lease_run_out() {
     world.role = Some(Arc::new(closed));
     run(&mut operator, &mut world, 55);
     assert_eq!(world.keys(), ["AKIA1"]);
-    assert!(ready_message(&world).starts_with("no new key: role dev does not allow"));
+    let told = told(&world, ConditionType::Rotating);
+    assert!(
+        told.starts_with("no new key: role dev does not allow"),
+        "{told}"
+    );
     run(&mut operator, &mut world, 30);
     assert!(world.user.is_none() && world.secret.is_none());
     assert_eq!(status(&world).phase, Some(Phase::Failed));

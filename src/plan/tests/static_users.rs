@@ -185,3 +185,21 @@ fn a_lease_that_ends_while_its_secret_is_restored_leaves_no_key() {
     assert!(world.request.is_none());
     assert_eq!(world.keys(), [FOREIGN]);
 }
+
+/// In the world of these tests the operator signs in as `user/operator`.
+#[test]
+fn the_operator_is_nobodys_static_user() {
+    for name in ["operator", "Operator"] {
+        let mut world = super::world().with_static_user("24h");
+        let mut role = AwsRole::clone(world.role.as_ref().unwrap());
+        role.spec.static_user.as_mut().unwrap().user_name = name.into();
+        world.role = Some(Arc::new(role));
+        let mut operator = Operator::new();
+        operator.settle(&mut world);
+        let status = world.request.as_ref().unwrap().status.clone().unwrap();
+        let kind = crate::api::ConditionType::Ready;
+        let ready = crate::api::get_condition(&status.conditions, kind).unwrap();
+        assert_eq!(ready.reason, "RoleInvalid", "{name}: {}", ready.message);
+        assert!(world.aws_calls().is_empty());
+    }
+}

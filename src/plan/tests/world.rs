@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::api::{AwsCredentialRequest, AwsRole, Holder, StaticUser};
+use crate::api::{AwsCredentialRequest, AwsRole, Holder, Phase, StaticUser};
 use crate::plan::admission::AccountFacts;
 use crate::plan::adopted::Adoptee;
 use crate::plan::effect::{Attachment, Effect, Fault, FaultClass, Outcome, Owner};
@@ -72,6 +72,10 @@ pub(super) struct World {
     pub user: Option<User>,
     /// AWS cannot serve.
     pub down: bool,
+    /// Effects that are refused as long as this stands, by name.
+    pub refusing: Vec<(&'static str, FaultClass)>,
+    /// Until then `DeleteUser` conflicts, whatever is on the user.
+    pub conflicts_until: Timestamp,
     /// The account has as many users as it can have.
     pub full: bool,
     /// How long a new key takes to be accepted.
@@ -116,6 +120,8 @@ impl World {
             secret: None,
             user: None,
             down: false,
+            refusing: Vec::new(),
+            conflicts_until: now,
             full: false,
             key_delay: SignedDuration::ZERO,
             read_lag: SignedDuration::ZERO,
@@ -182,6 +188,28 @@ impl World {
         if let Some(user) = &mut self.user {
             user.on_it.remove(&Attachment::Key(id.to_owned()));
         }
+    }
+
+    /// The key of a lease that runs, as the Secret has it, if it works: nothing
+    /// that the operator does may end that.
+    pub fn delivered(&self) -> Option<String> {
+        let request = self.request.as_ref()?;
+        let status = request.status.as_ref()?;
+        let role = self.role.as_ref()?;
+        let marked = role
+            .status
+            .as_ref()
+            .is_some_and(|s| s.revoked_before.is_some());
+        let revoking = role.spec.revoke_before.is_some() || marked;
+        let secret = self.secret.as_ref()?;
+        let runs = matches!(status.phase, Some(Phase::Ready | Phase::Rotating))
+            && request.metadata.deletion_timestamp.is_none()
+            && status.credential.is_some()
+            && secret.owner == request.uid_str()
+            && self.now < status.lease.as_ref()?.expires_at.0;
+        let (key, _) = secret.key.as_ref()?;
+        let works = self.keys().contains(key);
+        (runs && works && !revoking).then(|| key.clone())
     }
 
     /// `kubectl delete`.
@@ -263,9 +291,23 @@ impl World {
     /// Applies one effect and answers.
     pub fn apply(&mut self, effect: &Effect, view: &View) -> Outcome {
         self.applied.push(effect.name().to_owned());
+        let refused = self
+            .refusing
+            .iter()
+            .find(|(name, _)| *name == effect.name());
+        if let Some((_, class)) = refused {
+            return fault(*class);
+        }
         let result = match effect {
             Effect::Begin(_) | Effect::Release | Effect::Report(_) => self.write(effect, view),
-            Effect::CheckSecret if self.secret.is_some() => Err(FaultClass::AlreadyExists),
+            Effect::CheckSecret if self.secret.is_some() => {
+                match (self.secret_view(), &view.secret) {
+                    (SecretView::Ours(now), SecretView::Ours(seen)) if now == *seen => {
+                        Ok(Outcome::Done)
+                    }
+                    _ => Err(FaultClass::AlreadyExists),
+                }
+            }
             Effect::CheckSecret => Ok(Outcome::Done),
             Effect::PublishSecret(term) => self.publish(*term, view),
             Effect::AmendSecret(what) => match (&mut self.secret, &what.secret.key) {
@@ -471,7 +513,9 @@ impl World {
                     return Err(FaultClass::NotFound);
                 }
             }
-            Effect::DeleteUser if !user.on_it.is_empty() => return Err(FaultClass::DeleteConflict),
+            Effect::DeleteUser if !user.on_it.is_empty() || now < self.conflicts_until => {
+                return Err(FaultClass::DeleteConflict);
+            }
             Effect::DeleteUser => self.user = None,
             other => unreachable!("{other:?}"),
         }

@@ -257,6 +257,11 @@ impl Process {
             Some(Mishap::Unavailable) => Err(fault(FaultClass::Unavailable)),
             Some(Mishap::Throttled) => Err(fault(FaultClass::Throttled)),
             Some(Mishap::Unsent) => Err(fault(FaultClass::Unsent)),
+            Some(Mishap::Refused(class)) => Err(fault(*class)),
+            Some(Mishap::RefusedAfter(class)) => {
+                let _ = world.apply(effect, &self.view);
+                Err(fault(*class))
+            }
         };
         self.view.record(effect, outcome, world.now);
     }

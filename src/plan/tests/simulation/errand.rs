@@ -72,6 +72,7 @@ impl Sim {
             if view.account_wanted().is_some() {
                 view.account = self.account.clone();
             }
+            view.work.clock_is(self.now);
             let step = next(view, self.now);
             match step {
                 Step::TakeBack(verdict) => view.take_back(verdict),
