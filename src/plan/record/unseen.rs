@@ -34,7 +34,7 @@ impl View {
             let class = FaultClass::AccessDenied;
             return self.record_fault(effect, Fault { class, ..fault }, now);
         }
-        if now < self.visible_from() {
+        if now < self.visible_from(effect) {
             let message = format!("IAM does not know user {user} yet: {}", fault.message);
             if self.gone {
                 return Err(Stall(fault));
@@ -63,11 +63,13 @@ impl View {
     /// From when on IAM's readers know the user, if there is one: some time
     /// after it was made, or after a former process may have made it. That of a
     /// lease was made before the lease began; a static one was always there.
-    fn visible_from(&self) -> Timestamp {
+    fn visible_from(&self, effect: &Effect) -> Timestamp {
+        if matches!(effect, Effect::FindUser(_)) || self.has_static_user() {
+            return Timestamp::MIN;
+        }
         let since = match (self.work.made, self.live()) {
             (Some(made), _) => made,
             (None, Some((lease, _))) => lease.issued_at.0,
-            (None, None) if self.has_static_user() => return Timestamp::MIN,
             (None, None) => self.work.started,
         };
         since.checked_add(SETTLE).unwrap_or(since)

@@ -8,8 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::leases::{rotating_world, status};
 use super::operator::Operator;
 use super::world;
-use super::world::{FOREIGN, World};
-use crate::api::{AwsRole, Holder, Phase};
+use super::world::{FOREIGN, Pathless, World};
+use crate::api::{AwsRole, ConditionType, Holder, Phase, get_condition};
 use crate::plan::effect::Attachment;
 
 fn run(operator: &mut Operator, world: &mut World, minutes: i64) {
@@ -21,6 +21,19 @@ fn run(operator: &mut Operator, world: &mut World, minutes: i64) {
 fn holder(world: &World) -> Option<Holder> {
     let status = world.role.as_ref().unwrap().status.clone();
     status.unwrap_or_default().holder
+}
+
+/// It was there before us or not at all: a denial that finds none is believed at
+/// once, also by a process that knows nothing.
+#[test]
+fn a_user_that_is_not_there_is_named_where_iam_denies_to_say_so() {
+    let mut world = world().with_static_user("24h");
+    world.user = None;
+    world.pathless = Pathless::Denied;
+    Operator::new().run_until(&mut world, super::start());
+    let status = status(&world);
+    let ready = get_condition(&status.conditions, ConditionType::Ready).unwrap();
+    assert_eq!(ready.reason, "UserNotFound", "{status:?}");
 }
 
 #[test]
