@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
+use keylease::api::AwsCredentialRequest;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
-use crate::harness::{LATER, Scene, Settings, Story};
+use crate::harness::{LATER, SOON, Scene, Settings, Story, condition};
 
 /// The Secret is to the byte what it was, version included.
 async fn expect_untouched(scene: &Scene, before: &Secret) -> Result<()> {
@@ -221,11 +222,16 @@ async fn a_secret_that_changes_hands_is_let_go() -> Story {
         .secrets()
         .patch("app", &PatchParams::default(), &patch)
         .await?;
-    scene.refused("app", "SecretConflict").await?;
-    assert!(scene.users("app").is_empty(), "the user is left");
+    let told = |r: &AwsCredentialRequest| {
+        condition(r, "Rotating").is_some_and(|c| c.reason == "SecretConflict")
+    };
+    scene.until("told of it", "app", SOON, told).await?;
+    // A lease in force ends by its end, its revocation or its deletion.
+    assert_eq!(scene.users("app").len(), 1);
     expect_untouched(&scene, &theirs).await?;
     scene.delete("app").await?;
     scene.gone("app").await?;
+    assert!(scene.users("app").is_empty(), "the user is left");
     expect_untouched(&scene, &theirs).await?;
     Ok(())
 }

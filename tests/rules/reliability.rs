@@ -36,3 +36,17 @@ fn each_scenario_has_a_test_that_exists() {
         }
     }
 }
+
+/// The table of what strangers found, and whatever else the page names.
+#[test]
+fn each_test_that_is_named_exists() {
+    let page = std::fs::read_to_string(PAGE).unwrap();
+    let all = page.lines().flat_map(links);
+    for (name, path) in all.filter(|(_, path)| path.ends_with(".rs")) {
+        let path = std::path::Path::new(PAGE).with_file_name(path);
+        let text = std::fs::read_to_string(&path);
+        let text = text.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let found = text.contains(&format!("fn {name}("));
+        assert!(found, "no test {name} in {}", path.display());
+    }
+}

@@ -21,7 +21,10 @@ use crate::plan::account::judge;
 
 /// Answers by the text of the request: status and body, or never.
 #[derive(Clone)]
-struct Canned(Arc<dyn Fn(&str) -> Option<(u16, String)> + Send + Sync>);
+struct Canned(Arc<Answer>);
+
+/// Status and body for the text of a request; `None`: no answer.
+type Answer = dyn Fn(&str) -> Option<(u16, String)> + Send + Sync;
 
 impl std::fmt::Debug for Canned {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

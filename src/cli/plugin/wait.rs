@@ -65,7 +65,7 @@ impl Patience {
     /// Waits until it is over.
     pub async fn end(self) {
         match self.until {
-            Some(at) => tokio::time::sleep_until(at).await,
+            Some(_) => tokio::time::sleep(self.left()).await,
             None => std::future::pending().await,
         }
     }

@@ -101,7 +101,8 @@ fn a_clock_that_jumps_a_day_does_no_harm() {
             );
             world.delete_request();
             operator.settle(&mut world);
-            assert!(world.user.is_none() && world.request.is_none());
+            let gone = world.user.is_none() && world.request.is_none();
+            assert!(gone, "{hours} h at {seconds} s: {:?}", world.applied);
         }
     }
 }

@@ -33,7 +33,11 @@ fn neither_throttling_nor_waiting_changes_what_is_done() {
         for (mishap, times) in [(Mishap::Throttled, 3), (Mishap::Unsent, 20)] {
             let mishaps: Vec<_> = (at..at + times).map(|n| (n, mishap)).collect();
             let case = format!("{mishap:?} at effect {at}");
-            assert_eq!(live(&mishaps), (in_peace.clone(), None), "{case}");
+            let (mut calls, failures) = live(&mishaps);
+            // A refusal is no proof: before a key is asked for again, those that
+            // there are are listed.
+            calls.retain(|call| call != "list_keys");
+            assert_eq!((calls, failures), (in_peace.clone(), None), "{case}");
         }
     }
 }

@@ -30,10 +30,14 @@ fn mend(world: &mut World) {
     world.bump();
 }
 
-fn ready(world: &World) -> (String, String) {
+fn condition(world: &World, kind: ConditionType) -> (String, String) {
     let status = status(world);
-    let ready = get_condition(&status.conditions, ConditionType::Ready).unwrap();
-    (ready.status.clone(), ready.reason.clone())
+    let found = get_condition(&status.conditions, kind).unwrap();
+    (found.status.clone(), found.reason.clone())
+}
+
+fn ready(world: &World) -> (String, String) {
+    condition(world, ConditionType::Ready)
 }
 
 fn told(status: &str) -> (String, String) {
@@ -131,7 +135,8 @@ fn a_role_that_cannot_be_read_revokes_nothing_and_gives_nothing() {
     world.role = Some(Arc::new(unreadable));
     run(&mut operator, &mut world, 53);
     assert_eq!(world.keys(), ["AKIA1"]);
-    assert_eq!(ready(&world), told("True"));
+    assert_eq!(ready(&world).0, "True");
+    assert_eq!(condition(&world, ConditionType::Rotating), told("False"));
     run(&mut operator, &mut world, 5);
     assert!(world.user.is_none() && world.secret.is_none());
     assert_eq!(ready(&world), told("False"));

@@ -121,7 +121,7 @@ impl World {
             user: None,
             down: false,
             refusing: Vec::new(),
-            conflicts_until: now,
+            conflicts_until: Timestamp::MIN,
             full: false,
             key_delay: SignedDuration::ZERO,
             read_lag: SignedDuration::ZERO,
@@ -296,7 +296,7 @@ impl World {
             .iter()
             .find(|(name, _)| *name == effect.name());
         if let Some((_, class)) = refused {
-            return fault(*class);
+            return refusal(effect, *class);
         }
         let result = match effect {
             Effect::Begin(_) | Effect::Release | Effect::Report(_) => self.write(effect, view),
@@ -527,6 +527,17 @@ fn fault(class: FaultClass) -> Outcome {
     Outcome::Failed(Fault {
         class,
         message: format!("simulated {}", class.as_str()),
+    })
+}
+
+/// What AWS says of a call that it refuses: a policy that is not there is named.
+fn refusal(effect: &Effect, class: FaultClass) -> Outcome {
+    let Effect::Grant(permission) = effect else {
+        return fault(class);
+    };
+    Outcome::Failed(Fault {
+        class,
+        message: format!("NoSuchEntity: Policy {permission} does not exist or is not attachable."),
     })
 }
 
