@@ -181,17 +181,12 @@ pub fn status(
             status.arn = None;
         }
     }
-    status.observed_generation = account.metadata.generation;
     let unreadable = unreadable(account);
-    let verdict = unreadable.as_ref().unwrap_or(verdict);
-    set_condition(
-        &mut status.conditions,
-        ConditionType::Ready,
-        verdict.ready,
-        verdict.reason,
-        &verdict.message,
-        account.metadata.generation,
-        truncate(now),
+    tell(
+        &mut status,
+        account,
+        unreadable.as_ref().unwrap_or(verdict),
+        now,
     );
     status
 }

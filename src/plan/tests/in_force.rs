@@ -176,13 +176,7 @@ fn a_foreign_secret_of_that_name_ends_no_lease() {
     let mut world = world();
     let mut operator = Operator::new();
     run(&mut operator, &mut world, 5);
-    world.secret = Some(StoredSecret {
-        owner: "somebody".into(),
-        key: None,
-        renewed_for: None,
-        written: None,
-        version: 7,
-    });
+    world.secret = Some(StoredSecret::foreign());
     world.applied.clear();
     run(&mut operator, &mut world, 30);
     runs_on(&world, "AKIA1", "a foreign Secret");

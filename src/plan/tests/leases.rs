@@ -28,6 +28,18 @@ pub(super) fn ready_message(world: &World) -> String {
     told(world, ConditionType::Ready)
 }
 
+/// `kubectl keylease renew`.
+pub(super) fn renew(world: &mut World, increment: &str) {
+    let at = world.now.into();
+    let request = world.request.as_mut().unwrap();
+    request.spec.renew = Some(Renew {
+        at,
+        increment: Some(increment.into()),
+    });
+    request.metadata.generation = request.metadata.generation.map(|g| g + 1);
+    world.bump();
+}
+
 /// A request whose hourly lease is followed by another, with ten minutes of
 /// overlap, and one workload to roll.
 pub(super) fn rotating_world() -> World {
@@ -57,16 +69,6 @@ fn a_renewal_moves_the_end_once_and_no_further_than_the_maximum() {
     let mut operator = Operator::new();
     run(&mut operator, &mut world, 30);
     let first = status(&world).lease.unwrap();
-    let renew = |world: &mut World, increment: &str| {
-        let at = world.now.into();
-        let request = world.request.as_mut().unwrap();
-        request.spec.renew = Some(Renew {
-            at,
-            increment: Some(increment.into()),
-        });
-        request.metadata.generation = request.metadata.generation.map(|g| g + 1);
-        world.bump();
-    };
     renew(&mut world, "2h");
     world.applied.clear();
     run(&mut operator, &mut world, 1);

@@ -5,23 +5,11 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
-use super::leases::{rotating_world, run, status, told};
+use super::leases::{renew, rotating_world, run, status, told};
 use super::operator::Operator;
-use super::world::World;
 use super::{role, world};
-use crate::api::{AllowedNamespaces, AwsRole, ConditionType, Phase, Renew, RoleTtl};
+use crate::api::{AllowedNamespaces, AwsRole, ConditionType, Phase, RoleTtl};
 use crate::plan::effect::FaultClass;
-
-fn ask(world: &mut World, increment: &str) {
-    let at = world.now.into();
-    let request = world.request.as_mut().unwrap();
-    request.spec.renew = Some(Renew {
-        at,
-        increment: Some(increment.into()),
-    });
-    request.metadata.generation = request.metadata.generation.map(|g| g + 1);
-    world.bump();
-}
 
 fn selecting() -> AwsRole {
     let mut role = role();
@@ -46,7 +34,7 @@ fn a_namespace_that_the_role_does_not_allow_any_more_renews_nothing() {
         run(&mut operator, &mut world, 10);
         let before = status(&world).lease.unwrap();
         world.role = Some(Arc::new(role));
-        ask(&mut world, "5h");
+        renew(&mut world, "5h");
         world.applied.clear();
         run(&mut operator, &mut world, 5);
         let status = status(&world);
@@ -72,7 +60,7 @@ fn a_lower_maximum_counts_from_the_issue() {
             max: Some(max.into()),
         });
         world.role = Some(Arc::new(lower));
-        ask(&mut world, "5h");
+        renew(&mut world, "5h");
         run(&mut operator, &mut world, 1);
         let lease = status(&world).lease.unwrap();
         let length = lease.expires_at.0.duration_since(lease.issued_at.0);
@@ -90,7 +78,7 @@ fn a_lease_whose_rotation_fails_is_renewed() {
     world.refusing = vec![("create_key", FaultClass::AccessDenied)];
     run(&mut operator, &mut world, 20);
     let before = status(&world).lease.unwrap().expires_at.0;
-    ask(&mut world, "5h");
+    renew(&mut world, "5h");
     run(&mut operator, &mut world, 1);
     let lease = status(&world).lease.unwrap();
     assert!(lease.expires_at.0 > before + SignedDuration::from_hours(3));

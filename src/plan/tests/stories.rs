@@ -138,13 +138,7 @@ fn a_key_that_never_works_is_replaced_and_told() {
 #[test]
 fn a_foreign_secret_stops_the_request_before_aws_and_is_left_alone() {
     let mut world = world();
-    world.secret = Some(StoredSecret {
-        owner: "somebody".into(),
-        key: None,
-        renewed_for: None,
-        written: None,
-        version: 7,
-    });
+    world.secret = Some(StoredSecret::foreign());
     let mut operator = Operator::new();
     let end = world.now + SignedDuration::from_secs(5);
     operator.run_until(&mut world, end);
@@ -162,13 +156,7 @@ fn a_foreign_secret_stops_the_request_before_aws_and_is_left_alone() {
 #[test]
 fn a_request_that_a_foreign_secret_blocks_writes_nothing_while_it_waits() {
     let mut world = world();
-    let theirs = StoredSecret {
-        owner: "somebody".into(),
-        key: None,
-        renewed_for: None,
-        written: None,
-        version: 7,
-    };
+    let theirs = StoredSecret::foreign();
     world.secret = Some(theirs);
     let mut operator = Operator::new();
     let hour = world.now + SignedDuration::from_hours(1);

@@ -30,6 +30,19 @@ pub(super) struct StoredSecret {
     pub version: u64,
 }
 
+impl StoredSecret {
+    /// One that belongs to somebody else.
+    pub fn foreign() -> Self {
+        Self {
+            owner: "somebody".into(),
+            key: None,
+            renewed_for: None,
+            written: None,
+            version: 7,
+        }
+    }
+}
+
 /// A stored IAM user.
 #[derive(Clone, Debug, Default)]
 pub(super) struct User {
