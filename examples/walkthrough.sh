@@ -219,7 +219,7 @@ k get awscr app -o jsonpath='{.status.lease}' | jq .
 expect 'lease.duration' "$(field app .status.lease.duration)" 1h
 expect 'lease.renewable' "$(field app .status.lease.renewable)" true
 expect 'keys of the Secret' "$(k get secret app -o json | jq -r '.data | keys | join(" ")')" \
-    'AWS_ACCESS_KEY_ID AWS_REGION AWS_SECRET_ACCESS_KEY credentials expiration'
+    'AWS_ACCESS_KEY_ID AWS_DEFAULT_REGION AWS_REGION AWS_SECRET_ACCESS_KEY credentials expiration'
 
 step "vault read -format=json aws/creds/$role" "kubectl keylease issue $role --output json"
 lease issue "$role" --name printed --output json >"$tmp/issued.json"
