@@ -127,6 +127,13 @@ pub enum RoleView {
     Found(Arc<AwsRole>),
 }
 
+impl AccountView {
+    /// Whether it can be used, and is the AWS account of that id.
+    pub fn is_ready_in(&self, id: &str) -> bool {
+        matches!(self, Self::Ready(facts) if facts.account_id == id)
+    }
+}
+
 impl RoleView {
     /// What was read.
     pub fn of(found: Option<Arc<AwsRole>>) -> Self {
@@ -366,5 +373,17 @@ impl View {
             RoleView::Found(role) => Some((role.spec.account_ref.name.clone(), None)),
             _ => None,
         }
+    }
+
+    /// The account that the role names today, where the intent names another one.
+    /// The role's word counts where it leads to the same AWS account: the intent is
+    /// an annotation, which the request's owner may edit.
+    pub fn account_of_role(&self) -> Option<&str> {
+        let RoleView::Found(role) = &self.role else {
+            return None;
+        };
+        let named = role.spec.account_ref.name.as_str();
+        let intent = self.intent()?;
+        (intent.account != named).then_some(named)
     }
 }

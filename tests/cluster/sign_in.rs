@@ -122,7 +122,7 @@ async fn the_link_that_failed_is_told() -> Story {
     scene.bed.aws.add_fault(denied);
     let key = json!({"AWS_ACCESS_KEY_ID": ROOT_KEY_ID, "AWS_SECRET_ACCESS_KEY": ROOT_SECRET});
     root_secret(&scene, "link", key).await?;
-    let arn = "arn:aws:iam::123456789012:role/denied";
+    let arn = "arn:aws:iam::123456789012:role/a";
     let spec = json!({
         "credentials": {"secretRef": {"name": "link"}}, "assumeRoles": [{"roleArn": arn}],
     });

@@ -13,7 +13,7 @@ use crate::key_material::KeyMaterial;
 use crate::plan::effect::{Attachment, Effect, Fault, FaultClass, Outcome};
 use crate::plan::intent::has_finalizer;
 use crate::plan::pacing;
-use crate::plan::view::{RoleView, View};
+use crate::plan::view::{AccountView, RoleView, View};
 use crate::plan::{self, Step, backoff};
 use crate::traces::spans::{self, Journey};
 
@@ -50,8 +50,8 @@ async fn walk(
         if ctx.hand_over.is_cancelled() {
             return ("handed_over", None);
         }
-        if let Some((name, id)) = view.account_wanted() {
-            view.account = ctx.accounts.view(&name, id.as_deref());
+        if let Some(account) = account(view, ctx) {
+            view.account = account;
         }
         if let (RoleView::Found(role), false) = (&view.role, has_finalizer(&view.request)) {
             let account = &role.spec.account_ref.name;
@@ -90,6 +90,17 @@ async fn walk(
         "no end after {MAX_STEPS} steps; pausing"
     );
     ("circle", Some(CIRCLE_PAUSE))
+}
+
+/// The account as the registry has it: that of the role, if it leads to the AWS
+/// account that the user is in, else the one that the intent names.
+fn account(view: &View, ctx: &Context) -> Option<AccountView> {
+    let (name, id) = view.account_wanted()?;
+    let of_role = view.account_of_role().zip(id.as_deref());
+    let of_role = of_role.map(|(name, id)| (ctx.accounts.view(name, Some(id)), id));
+    let ready = of_role.filter(|(account, id)| account.is_ready_in(id));
+    let account = ready.map(|(account, _)| account);
+    Some(account.unwrap_or_else(|| ctx.accounts.view(&name, id.as_deref())))
 }
 
 /// Where many leases end together all keys are to die first, and then all

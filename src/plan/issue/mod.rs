@@ -169,7 +169,11 @@ fn rotate(view: &View, old: &Intent, new: Intent) -> Step {
     Step::Do(Effect::Begin(Box::new(Intent {
         attempt: old.attempt.saturating_add(1),
         // The user is what it is: made once, in one account, on one path.
-        account: old.account.clone(),
+        account: if new.account_id == old.account_id {
+            new.account.clone()
+        } else {
+            old.account.clone()
+        },
         account_id: old.account_id.clone(),
         path: old.path.clone(),
         user_name: old.user_name.clone(),

@@ -11,7 +11,7 @@ use crate::api::{
     ConditionType, OnExpiry, Phase, Renew, Rotation, Workload, WorkloadKind, get_condition,
 };
 use crate::plan::effect::Attachment;
-use crate::plan::intent::has_finalizer;
+use crate::plan::intent::{INTENT_ANNOTATION, Intent, has_finalizer};
 
 pub(super) fn status(world: &World) -> crate::api::AwsCredentialRequestStatus {
     world.request.clone().unwrap().status.unwrap()
@@ -129,7 +129,7 @@ fn an_ended_request_is_deleted_in_time() {
 
 #[test]
 fn an_intent_that_was_written_by_hand_gives_nothing() {
-    use crate::plan::intent::{FINALIZER, INTENT_ANNOTATION, Intent, Permission, user_name_of};
+    use crate::plan::intent::{FINALIZER, Permission, user_name_of};
     for (guarded, closed) in [(false, true), (true, true), (false, false), (true, false)] {
         let mut world = world();
         let mut request = request();
@@ -207,7 +207,6 @@ fn a_renewal_with_parts_of_a_second_is_served_once() {
 
 #[test]
 fn a_lost_secret_beside_an_edited_intent_leaves_one_key() {
-    use crate::plan::intent::INTENT_ANNOTATION;
     let mut world = world();
     let mut operator = Operator::new();
     operator.settle(&mut world);
@@ -238,4 +237,23 @@ fn an_intent_that_was_taken_off_a_live_request_does_not_leave_the_user_behind() 
     world.delete_request();
     operator.settle(&mut world);
     assert!(world.user.is_none() && world.request.is_none());
+}
+
+/// The intent is an annotation. What it says of the account's name is believed no
+/// longer than until the role is read for the next key.
+#[test]
+fn an_account_that_was_edited_is_put_right_with_the_next_key() {
+    let mut world = rotating_world();
+    let mut operator = Operator::new();
+    run(&mut operator, &mut world, 5);
+    let request = world.request.as_mut().unwrap();
+    let mut edited = Intent::of(request, &World::cluster()).unwrap();
+    edited.account = "elsewhere".into();
+    let annotations = request.metadata.annotations.get_or_insert_default();
+    annotations.insert(INTENT_ANNOTATION.into(), edited.to_json());
+    world.bump();
+    run(&mut operator, &mut world, 60);
+    let request = world.request.as_ref().unwrap();
+    let intent = Intent::of(request, &World::cluster()).unwrap();
+    assert_eq!(intent.account, "default");
 }
