@@ -82,30 +82,72 @@ async fn a_lease_is_renewed_where_that_helps() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_key_at_its_maximum_is_rotated() -> Result<()> {
-    let scene = Scene::set("l-rotate").await?;
+/// A role that lets no lease live longer than `TTL`.
+async fn role_at_its_maximum(scene: &Scene, name: &str, namespace: &str) -> Result<()> {
     let role = json!({
         "accountRef": {"name": "default"}, "iamUser": {},
         "ttl": {"default": TTL, "max": TTL},
-        "allowedNamespaces": {"names": ["l-rotate"]},
+        "allowedNamespaces": {"names": [namespace]},
     });
-    scene.role_of("l-rotate-max", role).await?;
-    let first = once(&scene, "l-rotate-max").await?;
+    scene.role_of(name, role).await
+}
+
+/// How many keys were made for the leases of one namespace.
+fn keys_made(scene: &Scene, namespace: &str) -> usize {
+    let prefix = format!("keylease-{namespace}-");
+    let ours = |user: &Option<String>| user.as_ref().is_some_and(|u| u.starts_with(&prefix));
+    let journal = scene.bed.aws.journal();
+    let created = journal.iter().filter(|c| c.op == "CreateAccessKey");
+    created.filter(|c| ours(&c.user)).count()
+}
+
+/// What `issue` makes ends for good: only another request lasts longer.
+#[tokio::test]
+async fn a_lease_at_its_maximum_is_replaced() -> Result<()> {
+    let scene = Scene::set("l-max").await?;
+    role_at_its_maximum(&scene, "l-max-replace", "l-max").await?;
+    let first = once(&scene, "l-max-replace").await?;
     let uid = request(&scene).await?.metadata.uid;
     until_late(first.1).await?;
-    let (key, end) = together(&scene, "l-rotate-max").await?;
+    let (key, end) = together(&scene, "l-max-replace").await?;
+    assert!(
+        key != first.0 && end > first.1,
+        "{key} until {end}, after {first:?}"
+    );
+    assert_ne!(request(&scene).await?.metadata.uid, uid);
+    assert_eq!(keys_made(&scene, "l-max"), 2, "each call made a key");
+    Ok(())
+}
+
+/// One that goes on for ever has its next key before its time.
+#[tokio::test]
+async fn a_key_at_its_maximum_is_rotated() -> Result<()> {
+    let scene = Scene::set("l-rotate").await?;
+    role_at_its_maximum(&scene, "l-max-rotate", "l-rotate").await?;
+    let spec = json!({
+        "roleRef": {"name": "l-max-rotate"}, "onExpiry": "Rotate",
+        // The operator's own rotation would come only after that of the plugin.
+        "rotation": {"overlap": "3s"},
+    });
+    let made: AwsCredentialRequest = serde_json::from_value(json!({
+        "apiVersion": "keylease.dev/v1alpha1", "kind": "AwsCredentialRequest",
+        "metadata": {"name": "x"}, "spec": spec,
+    }))?;
+    let uid = scene
+        .requests()
+        .create(&Default::default(), &made)
+        .await?
+        .metadata
+        .uid;
+    let first = once(&scene, "l-max-rotate").await?;
+    until_late(first.1).await?;
+    let (key, end) = together(&scene, "l-max-rotate").await?;
     assert!(
         key != first.0 && end > first.1,
         "{key} until {end}, after {first:?}"
     );
     assert_eq!(request(&scene).await?.metadata.uid, uid);
-    let created = scene.bed.aws.journal();
-    let created = created.iter().filter(|c| {
-        let ours = |name: &String| name.starts_with("keylease-l-rotate-");
-        c.op == "CreateAccessKey" && c.user.as_ref().is_some_and(ours)
-    });
-    assert_eq!(created.count(), 2, "each call made a key");
+    assert_eq!(keys_made(&scene, "l-rotate"), 2, "each call made a key");
     Ok(())
 }
 

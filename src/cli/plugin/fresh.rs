@@ -1,5 +1,6 @@
 //! Whether a shared lease lasts long enough to be handed out, and what is done
-//! where it does not: renewed, else given a new key, else replaced.
+//! where it does not: renewed, else rotated if it has `onExpiry: Rotate`, else
+//! replaced.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,7 +10,7 @@ use super::client::Session;
 use super::error::Failure;
 use super::wait::{self, Judgement, Patience};
 use super::when;
-use crate::api::{AwsCredentialRequest, GoDuration, Lease, Phase, format_duration};
+use crate::api::{AwsCredentialRequest, GoDuration, Lease, OnExpiry, Phase, format_duration};
 
 /// The time that a credential has left when it is handed out, at least. SDKs
 /// refresh 5 minutes before the end.
@@ -55,10 +56,13 @@ pub(super) async fn lasting(
         if left(lease, now) >= wanted {
             return Ok(told(request, order, "its leases live no longer", now));
         }
-        let mild = way(&request, lease, wanted, order, now);
-        let mut next = [mild, Some(Way::Rotate)].into_iter().flatten();
+        let mut next = ways_of(&request, lease, wanted, order, now).into_iter();
         let Some(way) = next.find(|way| !ways.contains(way)) else {
-            return Ok(told(request, order, "it could not be lengthened", now));
+            return Ok(if ways.is_empty() {
+                Remedy::Replace(request)
+            } else {
+                told(request, order, "it could not be lengthened", now)
+            });
         };
         ways.push(way.clone());
         let asked = if is_asked(&request, lease, &way, now) {
@@ -131,25 +135,31 @@ fn length(request: &AwsCredentialRequest, lease: &Lease, order: &Order) -> GoDur
         .unwrap_or_else(|| GoDuration(lease.duration.clone()))
 }
 
-/// The mildest way to a lease that lasts.
-fn way(
+/// The ways to a lease that lasts, the mildest first. A rotation is one only of
+/// a lease that goes on for ever: of any other, the next key has the old end.
+fn ways_of(
     request: &AwsCredentialRequest,
     lease: &Lease,
     wanted: SignedDuration,
     order: &Order,
     now: Timestamp,
-) -> Option<Way> {
+) -> Vec<Way> {
     let length = length(request, lease, order);
-    let renewed = now.checked_add(length.get().ok()?).ok()?;
-    let end = renewed.min(lease.max_expires_at.0);
+    let renewed = length
+        .get()
+        .ok()
+        .and_then(|length| now.checked_add(length).ok())
+        .map(|end| end.min(lease.max_expires_at.0));
     // One that brings the lease to its maximum and no further would be the
     // first of many.
-    let helps = end.duration_since(now) >= wanted * 2 && end > lease.expires_at.0;
-    Some(if lease.renewable && helps {
-        Way::Renew(length)
-    } else {
-        Way::Rotate
-    })
+    let helps = renewed
+        .is_some_and(|end| end.duration_since(now) >= wanted * 2 && end > lease.expires_at.0);
+    let renewal = (lease.renewable && helps).then_some(Way::Renew(length));
+    let rotates = request.spec.on_expiry == Some(OnExpiry::Rotate);
+    renewal
+        .into_iter()
+        .chain(rotates.then_some(Way::Rotate))
+        .collect()
 }
 
 /// Whether somebody has asked for the same and waits.
@@ -248,40 +258,54 @@ mod tests {
         }
     }
 
-    /// What is done `now` seconds after the issue of a lease of `end` seconds.
-    fn remedy(end: i64, max: i64, now: i64) -> Option<Way> {
-        let (request, order) = (request(end, max, json!({})), order(MIN_LEFT));
+    /// What is done first, `now` seconds after the issue of a lease of `end` seconds.
+    fn remedy(on_expiry: OnExpiry, end: i64, max: i64, now: i64) -> Option<Way> {
+        let (mut request, order) = (request(end, max, json!({})), order(MIN_LEFT));
+        request.spec.on_expiry = Some(on_expiry);
         let lease = lease(&request).unwrap();
         let wanted = wanted(&request, lease, &order);
-        (left(lease, at(now)) < wanted)
-            .then(|| way(&request, lease, wanted, &order, at(now)).unwrap())
+        assert!(left(lease, at(now)) < wanted, "it lasts");
+        ways_of(&request, lease, wanted, &order, at(now))
+            .first()
+            .cloned()
+    }
+
+    /// Whether a lease of `end` seconds is handed out as it is after `now` seconds.
+    fn lasts(end: i64, max: i64, now: i64) -> bool {
+        let (request, order) = (request(end, max, json!({})), order(MIN_LEFT));
+        let lease = lease(&request).unwrap();
+        left(lease, at(now)) >= wanted(&request, lease, &order)
     }
 
     #[test]
-    fn renews_where_that_helps_and_rotates_where_it_does_not() {
-        let hour = Way::Renew("1h".into());
-        assert_eq!(remedy(3600, 7200, 3300), None, "five minutes are enough");
-        assert_eq!(remedy(3600, 7200, 3301), Some(hour));
-        assert_eq!(
-            remedy(3600, 3600, 3301),
-            Some(Way::Rotate),
-            "at its maximum"
-        );
-        // The maximum is too near for a renewal to be of use.
-        assert_eq!(remedy(3600, 3610, 3500), Some(Way::Rotate));
-        assert_eq!(remedy(24, 25, 13), Some(Way::Rotate));
+    fn renews_where_that_helps() {
+        let hour = Some(Way::Renew("1h".into()));
+        assert!(lasts(3600, 7200, 3300), "five minutes are enough");
+        assert_eq!(remedy(OnExpiry::Rotate, 3600, 7200, 3301), hour);
+        assert_eq!(remedy(OnExpiry::Revoke, 3600, 7200, 3301), hour);
+    }
+
+    #[test]
+    fn near_the_maximum_a_rotation_helps_where_it_brings_a_later_end() {
+        for (end, max, now) in [
+            (3600, 3600, 3301),
+            // The maximum is too near for a renewal to be of use.
+            (3600, 3610, 3500),
+            (24, 25, 13),
+        ] {
+            let first = |on_expiry| remedy(on_expiry, end, max, now);
+            assert_eq!(first(OnExpiry::Rotate), Some(Way::Rotate));
+            assert_eq!(first(OnExpiry::Revoke), None, "the next key ends as early");
+        }
     }
 
     #[test]
     fn of_a_short_lease_half_is_enough() {
-        assert_eq!(
-            remedy(300, 7200, 0),
-            None,
-            "a fresh one would be replaced for ever"
-        );
-        assert_eq!(remedy(300, 7200, 150), None);
-        assert_eq!(remedy(300, 7200, 151), Some(Way::Renew("5m".into())));
-        assert_eq!(remedy(10, 10, 6), Some(Way::Rotate));
+        assert!(lasts(300, 7200, 0), "a fresh one would be replaced for ever");
+        assert!(lasts(300, 7200, 150));
+        let later = remedy(OnExpiry::Revoke, 300, 7200, 151);
+        assert_eq!(later, Some(Way::Renew("5m".into())));
+        assert_eq!(remedy(OnExpiry::Rotate, 10, 10, 6), Some(Way::Rotate));
     }
 
     #[test]
