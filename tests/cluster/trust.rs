@@ -3,10 +3,10 @@
 
 use anyhow::Context;
 use keylease_testbed::wait;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::harness::{READ_ONLY, SOON, Scene, Story};
+use crate::harness::{LATER, READ_ONLY, SOON, Scene, Story};
 
 const INTENT: &str = "keylease.dev/intent";
 
@@ -147,5 +147,39 @@ async fn a_finalizer_that_was_taken_off_comes_back() -> Story {
     scene.delete("app").await?;
     scene.gone("app").await?;
     scene.expect_nothing_left("app").await?;
+    Ok(())
+}
+
+/// A request that is created with our finalizer looks like one that is served. It
+/// counts like any other, and takes no place of one that is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_finalizer_is_no_way_around_a_limit() -> Story {
+    let scene = Scene::shared("forged-limit").await?;
+    scene.role(json!({"limits": {"maxLeases": 1}})).await?;
+    scene.request("first", json!({})).await?;
+    scene.ready("first").await?;
+    let forged = serde_json::from_value(json!({
+        "apiVersion": "keylease.dev/v1alpha1",
+        "kind": "AwsCredentialRequest",
+        "metadata": {"name": "forged", "finalizers": ["keylease.dev/revoke"]},
+        "spec": {"roleRef": {"name": "forged-limit"}},
+    }))?;
+    scene
+        .requests()
+        .create(&PostParams::default(), &forged)
+        .await?;
+    let told = scene.refused("forged", "QuotaExceeded").await?;
+    assert!(told.contains("maxLeases"), "{told}");
+    assert!(scene.users("forged").is_empty());
+    // The finalizer said nothing, and is gone: the place that comes free is not
+    // taken by it twice.
+    scene
+        .until("let go of", "forged", SOON, |r| {
+            r.metadata.finalizers.is_none()
+        })
+        .await?;
+    scene.delete("first").await?;
+    scene.gone("first").await?;
+    scene.ready_within("forged", LATER).await?;
     Ok(())
 }

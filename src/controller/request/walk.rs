@@ -53,7 +53,7 @@ async fn walk(
         if let Some(account) = account(view, ctx) {
             view.account = account;
         }
-        if let (RoleView::Found(role), false) = (&view.role, has_finalizer(&view.request)) {
+        if let (RoleView::Found(role), false) = (&view.role, has_its_place(view)) {
             let account = &role.spec.account_ref.name;
             view.usage = ctx.ledger.enter(&view.request, account);
         }
@@ -101,6 +101,14 @@ fn account(view: &View, ctx: &Context) -> Option<AccountView> {
     let ready = of_role.filter(|(account, id)| account.is_ready_in(id));
     let account = ready.map(|(account, _)| account);
     Some(account.unwrap_or_else(|| ctx.accounts.view(&name, id.as_deref())))
+}
+
+/// Whether the request was let in before: a lease stands, or an intent that this
+/// process wrote or compared with the role. A finalizer alone, or an intent that
+/// anybody may have written, is no reason to leave limits aside.
+fn has_its_place(view: &View) -> bool {
+    let begun = view.live().is_some() || view.trusted_intent().is_some();
+    begun && has_finalizer(&view.request)
 }
 
 /// Where many leases end together all keys are to die first, and then all

@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::admission::Granted;
 use super::effect::Effect;
-use super::intent::Intent;
+use super::intent::{Intent, has_finalizer};
 use super::reasons::{Reason, Verdict};
 use super::secret::SecretView;
 use super::view::{SecretHint, Seen, View};
@@ -47,6 +47,15 @@ pub(super) fn next(view: &View, now: Timestamp) -> Step {
             // Half-made things are not left behind on a refusal; but a live
             // lease runs on to its end.
             (Err(Halt::Refused(verdict)), Some(_)) if view.live().is_none() => {
+                return Step::TakeBack(verdict);
+            }
+            // Our finalizer with nothing behind it was put there by somebody: it
+            // goes, else a request that is not served counts as one that is.
+            (Err(Halt::Refused(verdict)), None)
+                if view.live().is_none()
+                    && has_finalizer(&view.request)
+                    && !view.work.in_flight() =>
+            {
                 return Step::TakeBack(verdict);
             }
             (Err(Halt::Refused(verdict)), None) if view.live().is_none() => {
