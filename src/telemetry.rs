@@ -1,15 +1,19 @@
 //! Logs. Two rules, whatever level is asked for and however often it is changed:
 //! libraries that see request bodies stay quiet, and the audit trail is written.
 
+use std::io::{self, Write};
+
 use clap::ValueEnum;
 use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{EnvFilter, FilterExt, FilterFn};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::audit;
+use crate::text::{one_line, one_line_of_json};
 use crate::traces::Traces;
 
 /// Form of the log.
@@ -62,7 +66,7 @@ impl LogLevel {
 /// # Errors
 /// A sentence that says what is wrong with the filter.
 pub fn init(filter: &str, format: LogFormat, traces: Option<&Traces>) -> Result<LogLevel, String> {
-    let (logs, level) = logs(filter, format)?;
+    let (logs, level) = logs(filter, format, io::stderr)?;
     tracing_subscriber::registry()
         .with(layers(logs, traces))
         .try_init()
@@ -78,12 +82,58 @@ fn layers(logs: Boxed, traces: Option<&Traces>) -> Vec<Boxed> {
     std::iter::once(logs).chain(traces).collect()
 }
 
-fn logs(filter: &str, format: LogFormat) -> Result<(Boxed, LogLevel), String> {
+/// One line for each event, whatever is quoted in it: the one place where text of
+/// others (of tenants, of AWS, of the API server) is made safe for the log and for
+/// the audit trail in it.
+struct Lines<W> {
+    format: LogFormat,
+    to: W,
+}
+
+impl<W> Lines<W> {
+    fn safe(&self, event: &str) -> String {
+        let line = event.strip_suffix('\n').unwrap_or(event);
+        let safe = match self.format {
+            LogFormat::Json => one_line_of_json(line),
+            LogFormat::Text => one_line(line),
+        };
+        format!("{safe}\n")
+    }
+}
+
+/// The formatter writes each event at once.
+impl<W: Write> Write for Lines<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let line = self.safe(&String::from_utf8_lossy(event));
+        self.to.write_all(line.as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for Lines<W> {
+    type Writer = Lines<W::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Lines {
+            format: self.format,
+            to: self.to.make_writer(),
+        }
+    }
+}
+
+fn logs<W>(filter: &str, format: LogFormat, to: W) -> Result<(Boxed, LogLevel), String>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let wanted = parse(filter).map_err(|e| format!("--log: {e}"))?;
     let (wanted, handle) = reload::Layer::new(wanted);
     let audit = FilterFn::new(|metadata| metadata.target() == audit::TARGET);
     let filter = wanted.and(FilterFn::new(is_wanted)).or(audit);
-    let text = fmt::layer().with_writer(std::io::stderr);
+    let text = fmt::layer().with_writer(Lines { format, to });
     let layer = match format {
         LogFormat::Json => text.json().flatten_event(true).with_ansi(false).boxed(),
         LogFormat::Text => text.with_ansi(false).boxed(),
@@ -123,7 +173,7 @@ fn is_within(target: &str, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
+    use std::io::Read;
     use std::net::TcpListener;
     use std::sync::Arc;
 
@@ -133,12 +183,13 @@ mod tests {
 
     use super::*;
     use crate::metrics::Metrics;
+    use crate::text::is_unsafe;
     use crate::traces;
 
     /// What the subscriber of a process says to the macro of a span, once and for
     /// all. The log is at its most talkative.
     fn is_off_for_good(span: &'static Metadata<'static>, traces: Option<&Traces>) -> bool {
-        let (logs, _) = logs("trace", LogFormat::Json).unwrap();
+        let (logs, _) = logs("trace", LogFormat::Json, io::stderr).unwrap();
         let subscriber = tracing_subscriber::registry().with(layers(logs, traces));
         subscriber.register_callsite(span).is_never()
     }
@@ -165,6 +216,65 @@ mod tests {
         let [ours, theirs] = spans();
         assert!(!is_off_for_good(ours, Some(&traces)));
         assert!(is_off_for_good(theirs, Some(&traces)));
+    }
+
+    /// Where a test finds what was logged.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            self.0.lock().write(text)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Kept {
+        /// Logs what a tenant wrote, as message and as field, and as an audit
+        /// record; the lines that come of it.
+        fn lines(format: LogFormat, said: &str) -> Vec<String> {
+            let kept = Self::default();
+            let to = kept.clone();
+            let (logs, _) = logs("info", format, move || to.clone()).unwrap();
+            let subscriber = tracing_subscriber::registry().with(layers(logs, None));
+            subscriber::with_default(subscriber, || {
+                tracing::info!(error = said, "{}", said);
+                tracing::info!(target: audit::TARGET, user = said, "audit");
+            });
+            let text = String::from_utf8(kept.0.lock().clone()).unwrap();
+            text.lines().map(str::to_owned).collect()
+        }
+    }
+
+    /// A tenant writes an audit record into what the operator quotes.
+    #[test]
+    fn nobodys_text_begins_a_line() {
+        for end in [
+            "\n",
+            "\r\n",
+            "\r",
+            "\u{85}",
+            "\u{2028}",
+            "\u{1b}[1G",
+            "\u{202e}",
+        ] {
+            let forged =
+                format!("a{end}2026-11-28T00:00:00Z  INFO keylease::audit: audit act=issue");
+            for format in [LogFormat::Text, LogFormat::Json] {
+                let lines = Kept::lines(format, &forged);
+                assert_eq!(lines.len(), 2, "{format:?} {end:?}: {lines:#?}");
+                for line in &lines {
+                    assert!(!line.contains(is_unsafe), "{format:?} {end:?}: {line:?}");
+                }
+                if format == LogFormat::Json {
+                    let event: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
+                    assert_eq!(event["error"], forged, "nothing is lost");
+                }
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use crate::text::one_line;
+
 /// The condition types in use. `Ready` is on every kind; the others tell how
 /// far a credential has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +61,7 @@ pub fn set_condition(
     now: Timestamp,
 ) {
     let status = if status { "True" } else { "False" };
-    let message: String = message.chars().take(MAX_MESSAGE).collect();
+    let message: String = one_line(message).chars().take(MAX_MESSAGE).collect();
     let found = conditions.iter_mut().find(|c| c.type_ == kind.as_str());
     match found {
         Some(old) => {
