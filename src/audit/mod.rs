@@ -6,6 +6,7 @@ mod record;
 
 pub use record::{Act, Record};
 
+use crate::api::AwsCredentialRequest;
 use crate::plan::effect::{Effect, Outcome};
 use crate::plan::view::View;
 
@@ -15,9 +16,18 @@ pub const TARGET: &str = "keylease::audit";
 /// Writes what this effect did to a credential, if anything. `view` is what was
 /// known when the effect was decided on.
 pub fn note(effect: &Effect, outcome: &Outcome, view: &View) {
-    let Some(record) = Record::of(effect, outcome, &view.request) else {
-        return;
-    };
+    if let Some(record) = Record::of(effect, outcome, &view.request) {
+        write(record);
+    }
+}
+
+/// Writes that a sweep removed the user of a request that is gone, as its tags
+/// name it.
+pub fn swept(request: &AwsCredentialRequest, account: &str, user: &str) {
+    write(Record::swept(request, account, user));
+}
+
+fn write(record: Record) {
     let Record {
         act,
         reason,
@@ -34,6 +44,7 @@ pub fn note(effect: &Effect, outcome: &Outcome, view: &View) {
         asked_by,
         asked_with,
         asked_at,
+        unanswered,
     } = record;
     // Debug of a string escapes: what tenants may choose cannot start a line.
     tracing::info!(
@@ -53,6 +64,7 @@ pub fn note(effect: &Effect, outcome: &Outcome, view: &View) {
         asked_by = asked_by.as_ref().map(tracing::field::debug),
         asked_with = asked_with.as_ref().map(tracing::field::debug),
         asked_at,
+        unanswered = unanswered.then_some(true),
         "audit"
     );
 }

@@ -2,8 +2,11 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 
+use serde_json::Value;
+
 use crate::api::AwsCredentialRequest;
-use crate::plan::effect::{Effect, Outcome};
+use crate::plan::effect::{Effect, FaultClass, Outcome, Report};
+use crate::plan::live::ROTATE_ANNOTATION;
 use crate::plan::naming::FIELD_MANAGER;
 use crate::plan::reasons::Reason;
 
@@ -20,6 +23,8 @@ pub enum Act {
     Renew,
     /// It was replaced by a new one.
     Rotate,
+    /// The key before the present one was deleted, at the end of the overlap.
+    Retire,
     /// It ended, and AWS holds nothing of it any more.
     Revoke,
 }
@@ -31,6 +36,7 @@ impl Act {
             Self::Issue => "issue",
             Self::Renew => "renew",
             Self::Rotate => "rotate",
+            Self::Retire => "retire",
             Self::Revoke => "revoke",
         }
     }
@@ -41,6 +47,7 @@ impl Act {
             Reason::Issued => Some(Self::Issue),
             Reason::Renewed => Some(Self::Renew),
             Reason::Rotated => Some(Self::Rotate),
+            Reason::PreviousKeyRemoved => Some(Self::Retire),
             Reason::Expired | Reason::Revoked => Some(Self::Revoke),
             _ => None,
         }
@@ -81,26 +88,29 @@ pub struct Record {
     pub asked_with: Option<String>,
     /// When it did.
     pub asked_at: Option<String>,
+    /// The API server did not say whether it took what tells of this: it happened,
+    /// and there may be a second record of it.
+    pub unanswered: bool,
 }
 
 impl Record {
     /// The record of an effect that changed what a credential is good for;
-    /// `None` for all others and for those that failed. `before` is the request
-    /// as the effect found it.
+    /// `None` for all others, and for those that certainly failed. A write whose
+    /// answer was lost is on record: rather twice than never. `before` is the
+    /// request as the effect found it.
     pub fn of(effect: &Effect, outcome: &Outcome, before: &AwsCredentialRequest) -> Option<Self> {
-        let Outcome::Request(after) = outcome else {
-            return None;
+        let after = match outcome {
+            Outcome::Request(after) => Some(after.as_ref()),
+            Outcome::Failed(fault) if fault.class == FaultClass::NoAnswer => None,
+            _ => return None,
         };
-        match effect {
+        let record = match effect {
             Effect::Report(report) => {
-                let reason = report.event.as_ref()?.reason;
-                let act = Act::of(reason)?;
-                // A status of the end may not name the credential any more.
-                let shown = match act {
-                    Act::Revoke => before,
-                    _ => after,
+                let told = AwsCredentialRequest {
+                    status: Some(report.status.clone()),
+                    ..before.clone()
                 };
-                Some(Self::new(act, reason.as_str(), shown))
+                Self::of_report(report, before, after.unwrap_or(&told))
             }
             // The end of a request that was deleted is not announced: it is gone.
             Effect::Release
@@ -109,6 +119,76 @@ impl Record {
                 Some(Self::new(Act::Revoke, "Deleted", before))
             }
             _ => None,
+        };
+        record.map(|record| Self {
+            unanswered: after.is_none(),
+            ..record
+        })
+    }
+
+    fn of_report(
+        report: &Report,
+        before: &AwsCredentialRequest,
+        after: &AwsCredentialRequest,
+    ) -> Option<Self> {
+        let reason = report.event.as_ref().map(|event| event.reason);
+        // Whatever the reason is called: a status that tells of no credential any
+        // more, after one that did, tells that it was taken away.
+        let taken = holds_credential(before) && report.status.credential.is_none();
+        let act = match reason.and_then(Act::of) {
+            None if taken => Act::Revoke,
+            act => act?,
+        };
+        let reason = reason.map_or("Unannounced", Reason::as_str);
+        // A status of the end may not name the credential any more.
+        let shown = match act {
+            Act::Revoke | Act::Retire => before,
+            _ => after,
+        };
+        let mut record = Self::new(act, reason, shown);
+        if act == Act::Retire {
+            let status = before.status.as_ref();
+            let previous = status.and_then(|s| s.previous.as_ref());
+            record.access_key_id = previous.map(|p| p.access_key_id.clone());
+        }
+        if act == Act::Rotate {
+            record.asked_for_rotation(before);
+        }
+        Some(record)
+    }
+
+    /// A rotation that the annotation asked for was asked for by whoever wrote
+    /// that, not by whoever wrote the spec: the program is known, the user is not.
+    fn asked_for_rotation(&mut self, request: &AwsCredentialRequest) {
+        let issued = request.status.as_ref().and_then(|s| s.lease.as_ref());
+        let issued = issued.map(|lease| lease.issued_at.0);
+        let field = format!("f:{ROTATE_ANNOTATION}");
+        let annotated = last_writer(request, |fields| {
+            let annotations = fields
+                .get("f:metadata")
+                .and_then(|m| m.get("f:annotations"));
+            annotations.is_some_and(|a| a.get(&field).is_some())
+        });
+        let Some(annotated) = annotated else { return };
+        let at = annotated.time.as_ref().map(|t| t.0);
+        let of_spec = last_of_spec(request)
+            .and_then(|s| s.time.as_ref())
+            .map(|t| t.0);
+        // One that was served by a rotation before this is an old story.
+        if at > issued && at > of_spec {
+            self.asked_by = None;
+            self.asked_with = annotated.manager.clone();
+            self.asked_at = at.map(|t| t.to_string());
+        }
+    }
+
+    /// The record of a user that a sweep removed: its request is gone, so its tags
+    /// say whose it was.
+    pub fn swept(request: &AwsCredentialRequest, account: &str, user: &str) -> Self {
+        Self {
+            account: Some(account.to_owned()),
+            user: Some(user.to_owned()),
+            ..Self::new(Act::Revoke, "Swept", request)
         }
     }
 
@@ -135,6 +215,7 @@ impl Record {
             asked_by: annotations.and_then(|a| a.get(REQUESTED_BY)).cloned(),
             asked_with: asked.and_then(|a| a.manager.clone()),
             asked_at: asked.and_then(|a| a.time.as_ref()).map(|t| t.0.to_string()),
+            unanswered: false,
         }
     }
 }
@@ -146,13 +227,18 @@ fn holds_credential(request: &AwsCredentialRequest) -> bool {
 
 /// Who wrote to the spec last, ourselves not counted.
 fn last_of_spec(request: &AwsCredentialRequest) -> Option<&ManagedFieldsEntry> {
+    last_writer(request, |fields| fields.get("f:spec").is_some())
+}
+
+/// Who was the last of others to write what the fields are asked for.
+fn last_writer(
+    request: &AwsCredentialRequest,
+    wrote: impl Fn(&Value) -> bool,
+) -> Option<&ManagedFieldsEntry> {
     let entries = request.metadata.managed_fields.iter().flatten();
     entries
         .filter(|e| e.manager.as_deref() != Some(FIELD_MANAGER))
-        .filter(|e| {
-            let fields = e.fields_v1.as_ref();
-            fields.is_some_and(|f| f.0.get("f:spec").is_some())
-        })
+        .filter(|e| e.fields_v1.as_ref().is_some_and(|f| wrote(&f.0)))
         .max_by_key(|e| e.time.as_ref().map(|t| t.0))
 }
 
@@ -160,10 +246,10 @@ fn last_of_spec(request: &AwsCredentialRequest) -> Option<&ManagedFieldsEntry> {
 mod tests {
     use std::sync::Arc;
 
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
-    use crate::plan::effect::{Announcement, Fault, FaultClass, Report};
+    use crate::plan::effect::{Announcement, Fault};
 
     fn request(change: Value) -> AwsCredentialRequest {
         let mut request = json!({
@@ -224,7 +310,11 @@ mod tests {
         assert_eq!(act(Reason::Rotated), Some(Act::Rotate));
         assert_eq!(act(Reason::Expired), Some(Act::Revoke));
         assert_eq!(act(Reason::Revoked), Some(Act::Revoke));
-        assert_eq!(act(Reason::QuotaExceeded), None);
+        assert_eq!(act(Reason::PreviousKeyRemoved), Some(Act::Retire));
+        let mut refused = request.clone();
+        refused.status = None;
+        let told = Record::of(&report(Reason::QuotaExceeded), &done(&refused), &refused);
+        assert_eq!(told, None, "nothing was there to be taken away");
     }
 
     #[test]
@@ -245,5 +335,70 @@ mod tests {
         let record = Record::of(&Effect::Release, &done(&deleted), &deleted).unwrap();
         assert_eq!((record.act, record.reason), (Act::Revoke, "Deleted"));
         assert_eq!(record.user.as_deref(), Some("keylease-team-app-x"));
+    }
+
+    fn no_answer() -> Outcome {
+        Outcome::Failed(Fault {
+            class: FaultClass::NoAnswer,
+            message: "the connection was closed".to_owned(),
+        })
+    }
+
+    /// The API server took the status and its answer was lost: nothing tells of it
+    /// later, because the next look finds it done.
+    #[test]
+    fn what_had_no_answer_is_on_record_and_marked() {
+        let before = request(json!({}));
+        let Effect::Report(mut told) = report(Reason::Issued) else {
+            unreachable!()
+        };
+        told.status = before.status.clone().unwrap();
+        let record = Record::of(&Effect::Report(told), &no_answer(), &before).unwrap();
+        assert_eq!((record.act, record.unanswered), (Act::Issue, true));
+        assert_eq!(record.access_key_id.as_deref(), Some("AKIAEXAMPLE"));
+        let deleted = request(json!({"deletionTimestamp": "2026-11-23T02:00:00Z"}));
+        let record = Record::of(&Effect::Release, &no_answer(), &deleted).unwrap();
+        assert_eq!((record.act, record.unanswered), (Act::Revoke, true));
+        let record = Record::of(&Effect::Release, &done(&deleted), &deleted).unwrap();
+        assert!(!record.unanswered);
+    }
+
+    #[test]
+    fn a_credential_that_was_taken_back_is_on_record_whatever_the_reason() {
+        let before = request(json!({}));
+        // The status of the report tells of none.
+        for reason in [
+            Reason::UserConflict,
+            Reason::SecretConflict,
+            Reason::QuotaExceeded,
+        ] {
+            let record = Record::of(&report(reason), &done(&before), &before).unwrap();
+            assert_eq!((record.act, record.reason), (Act::Revoke, reason.as_str()));
+            assert_eq!(record.access_key_id.as_deref(), Some("AKIAEXAMPLE"));
+        }
+    }
+
+    #[test]
+    fn a_rotation_by_annotation_is_put_down_to_who_annotated() {
+        let annotated = |time: &str| {
+            request(json!({"managedFields": [
+                {"manager": "argocd", "operation": "Apply", "time": "2026-11-20T00:00:00Z",
+                    "fieldsV1": {"f:spec": {}}},
+                {"manager": "kubectl-annotate", "operation": "Update", "time": time,
+                    "fieldsV1": {"f:metadata": {"f:annotations": {
+                        "f:keylease.dev/rotate-at": {}}}}},
+            ]}))
+        };
+        let by = |request: &AwsCredentialRequest| {
+            let record = Record::of(&report(Reason::Rotated), &done(request), request).unwrap();
+            (record.asked_with, record.asked_by)
+        };
+        let newer = annotated("2026-11-23T00:00:00Z");
+        assert_eq!(by(&newer), (Some("kubectl-annotate".to_owned()), None));
+        let older = annotated("2026-11-19T00:00:00Z");
+        assert_eq!(
+            by(&older),
+            (Some("argocd".to_owned()), Some("jane".to_owned()))
+        );
     }
 }

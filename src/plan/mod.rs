@@ -15,7 +15,7 @@ pub mod intent;
 mod issue;
 pub mod leader;
 pub mod lease;
-mod live;
+pub mod live;
 pub mod mark;
 pub mod naming;
 pub mod ownership;

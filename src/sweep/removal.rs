@@ -6,6 +6,7 @@ use kube::Api;
 
 use super::Sweeper;
 use crate::api::AwsCredentialRequest;
+use crate::audit;
 use crate::aws::Session;
 use crate::observe::find;
 use crate::plan::effect::{Fault, FaultClass};
@@ -56,7 +57,9 @@ impl Sweeper {
         if self.is_claimed(&request).await? {
             return Ok(Removal::Claimed);
         }
+        let whose = request.clone();
         self.take_down(request, session).await?;
+        audit::swept(&whose, &session.facts.account_id, &user.name);
         Ok(Removal::Removed)
     }
 
