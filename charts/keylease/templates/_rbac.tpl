@@ -32,11 +32,14 @@
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch, create, update, patch, delete]
+{{- if .Values.restart.enabled }}
 # spec.restart of a request: a mark in the pod template of workloads in its own
-# namespace (src/act/workload.rs).
+# namespace (src/act/workload.rs). Not with restart.enabled=false: who may write
+# requests can have them rolled.
 - apiGroups: [apps]
   resources: [deployments, statefulsets, daemonsets]
   verbs: [patch]
+{{- end }}
 # Events on requests and accounts: create for a new one, patch for a repetition
 # (src/act/events.rs).
 - apiGroups: [events.k8s.io]
