@@ -152,7 +152,11 @@ async fn on_aws(
         Effect::ProveKey => match key {
             Some(key) => {
                 let arn = intent.user_arn(&aws.facts.partition);
-                aws.prove_key(key, &arn).await.map(Outcome::Proof)
+                // The first yes is waited for; those after it have to come from
+                // other servers.
+                let apart = view.in_hand().is_some_and(|held| held.accepted > 0);
+                let proof = aws.prove_key(key, &arn, apart).await?;
+                Ok(Outcome::Proof(proof))
             }
             None => Err(no_key()),
         },

@@ -17,22 +17,49 @@ use crate::proxy::{Proxies, Proxy};
 /// # Errors
 /// A sentence that names the variable, or the file, that cannot be used.
 pub fn client(proxies: Proxies, roots: &Roots) -> Result<SharedHttpClient, String> {
-    let tls = context(roots)?;
-    let through = proxies.all().into_iter().map(|proxy| {
-        let client = one(proxy_config(proxy)?, &tls);
-        Ok((proxy.clone(), client))
-    });
-    let through = through.collect::<Result<Vec<_>, String>>()?;
-    let direct = one(ProxyConfig::disabled(), &tls);
-    if through.is_empty() {
-        return Ok(direct);
-    }
-    for (proxy, _) in &through {
+    let client = over(&proxies, roots, Connections::Kept)?;
+    for proxy in proxies.all() {
         let (variable, place) = (proxy.variable(), proxy.place());
         tracing::info!(variable, place, "calls to AWS go through a proxy");
     }
+    Ok(client)
+}
+
+/// The same, with a connection of its own for each call: AWS is many servers, and
+/// a connection leads to one.
+///
+/// # Errors
+/// As [`client`].
+pub fn apart(proxies: &Proxies, roots: &Roots) -> Result<SharedHttpClient, String> {
+    over(proxies, roots, Connections::OneForEach)
+}
+
+/// What becomes of a connection after a call.
+#[derive(Clone, Copy)]
+enum Connections {
+    /// It serves the next.
+    Kept,
+    /// It is closed.
+    OneForEach,
+}
+
+fn over(
+    proxies: &Proxies,
+    roots: &Roots,
+    connections: Connections,
+) -> Result<SharedHttpClient, String> {
+    let tls = context(roots)?;
+    let through = proxies.all().into_iter().map(|proxy| {
+        let client = one(proxy_config(proxy)?, &tls, connections);
+        Ok((proxy.clone(), client))
+    });
+    let through = through.collect::<Result<Vec<_>, String>>()?;
+    let direct = one(ProxyConfig::disabled(), &tls, connections);
+    if through.is_empty() {
+        return Ok(direct);
+    }
     Ok(SharedHttpClient::new(ByProxy {
-        proxies,
+        proxies: proxies.clone(),
         direct,
         through,
     }))
@@ -59,13 +86,16 @@ fn proxy_config(proxy: &Proxy) -> Result<ProxyConfig, String> {
     })
 }
 
-fn one(proxy: ProxyConfig, tls: &TlsContext) -> SharedHttpClient {
+fn one(proxy: ProxyConfig, tls: &TlsContext, connections: Connections) -> SharedHttpClient {
     let tls = tls.clone();
     aws_smithy_http_client::Builder::new().build_with_connector_fn(move |settings, components| {
         let mut builder = aws_smithy_http_client::Connector::builder()
             .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
             .tls_context(tls.clone())
             .proxy_config(proxy.clone());
+        if let Connections::OneForEach = connections {
+            builder = builder.pool_max_idle_per_host(0);
+        }
         builder.set_connector_settings(settings.cloned());
         if let Some(components) = components {
             builder.set_sleep_impl(components.sleep_impl());

@@ -7,7 +7,7 @@ use super::error::incomplete;
 use super::sign_in::static_provider;
 use crate::api::forms::folded;
 use crate::key_material::KeyMaterial;
-use crate::plan::effect::{Fault, FaultClass};
+use crate::plan::effect::{Fault, FaultClass, Proof};
 
 impl Session {
     /// `ListAccessKeys`: the ids of the user's keys. A user that does not
@@ -53,23 +53,36 @@ impl Session {
         }
     }
 
-    /// `GetCallerIdentity` with the key itself: `true` once AWS knows it as
-    /// that user's. "Unknown key" is the answer to wait out, not a failure.
-    pub async fn prove_key(&self, key: &KeyMaterial, user_arn: &str) -> Result<bool, Fault> {
+    /// `GetCallerIdentity` with the key itself: what one server of AWS says of
+    /// it. "Unknown key" is the answer to wait out, not a failure. `apart`: over
+    /// a connection of its own, which leads to another server than the last as
+    /// often as not; it costs a handshake, so what is asked again and again is
+    /// asked without.
+    pub async fn prove_key(
+        &self,
+        key: &KeyMaterial,
+        user_arn: &str,
+        apart: bool,
+    ) -> Result<Proof, Fault> {
         // The client is shared and the credentials are not kept: a client for
         // each key would cost more than the call.
-        let as_the_key = aws_sdk_sts::config::Builder::new()
+        let mut as_the_key = aws_sdk_sts::config::Builder::new()
             .credentials_provider(static_provider(key))
             .identity_cache(IdentityCache::no_cache());
+        if apart {
+            as_the_key.set_http_client(Some(self.apart.clone()));
+        }
         let call = self.prover.get_caller_identity().customize();
         let call = call.config_override(as_the_key).send();
         match self.calls.sts("GetCallerIdentity", call).await {
             // A static user may be named in other letters than IAM keeps.
-            Ok(identity) => Ok(identity
-                .arn
-                .is_some_and(|arn| folded(&arn) == folded(user_arn))),
+            Ok(identity) => Ok(match identity.arn {
+                Some(arn) if folded(&arn) == folded(user_arn) => Proof::Accepted,
+                _ => Proof::Unknown,
+            }),
             Err(fault) => match fault.class {
-                FaultClass::BadCredentials | FaultClass::AccessDenied => Ok(false),
+                FaultClass::BadCredentials => Ok(Proof::Unknown),
+                FaultClass::AccessDenied => Ok(Proof::Denied(fault.message)),
                 _ => Err(fault),
             },
         }

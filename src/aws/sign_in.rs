@@ -28,10 +28,11 @@ pub enum Credentials {
     Static(KeyMaterial),
 }
 
-/// Signs in. Holds the one HTTP client that all accounts share.
+/// Signs in. Holds the HTTP clients that all accounts share.
 #[derive(Clone)]
 pub struct Signer {
     http: SharedHttpClient,
+    apart: SharedHttpClient,
     calls: Calls,
     leadership: Leadership,
 }
@@ -47,6 +48,9 @@ pub struct Session {
     /// For proofs, which act as the key that is proven and may be asked by
     /// whoever holds it, leader or not.
     pub(super) prover: aws_sdk_sts::Client,
+    /// Makes a connection of its own for each call: a proof that is to come from
+    /// another server than the last.
+    pub(super) apart: SharedHttpClient,
     pub(super) config: SdkConfig,
     pub(super) calls: Calls,
     expiry: Expiry,
@@ -58,6 +62,7 @@ pub struct Candidate {
     expiry: Expiry,
     /// What could not even be set up.
     broken: Option<SignIn>,
+    apart: SharedHttpClient,
     calls: Calls,
     leadership: Leadership,
 }
@@ -71,10 +76,18 @@ impl Signer {
     /// gives.
     pub fn over(http: SharedHttpClient, calls: Calls, leadership: Leadership) -> Self {
         Self {
+            apart: http.clone(),
             http,
             calls,
             leadership,
         }
+    }
+
+    /// The same with a client for proofs that makes a connection of its own for
+    /// each call: [`http::apart`](super::http::apart).
+    #[must_use]
+    pub fn proving_over(self, apart: SharedHttpClient) -> Self {
+        Self { apart, ..self }
     }
 
     /// Prepares clients for these credentials. The region is the account's, else
@@ -97,6 +110,7 @@ impl Signer {
             config,
             expiry,
             broken,
+            apart: self.apart.clone(),
             calls: self.calls.clone(),
             leadership: self.leadership.clone(),
         }
@@ -209,6 +223,7 @@ impl Candidate {
             iam: aws_sdk_iam::Client::from_conf(iam.build()),
             sts: aws_sdk_sts::Client::from_conf(sts.build()),
             prover: aws_sdk_sts::Client::new(&self.config),
+            apart: self.apart.clone(),
             config: self.config.clone(),
             expiry: self.expiry.clone(),
         }

@@ -116,7 +116,9 @@ async fn serve(args: Args) -> Result<(), String> {
     let traces = traces.transpose()?;
     let log_level = telemetry::init(&log, log_format, traces.as_ref())?;
     let proxies = Proxies::from_env()?;
-    let aws = http::client(proxies.clone(), &roots::find()?)?;
+    let roots = roots::find()?;
+    let aws = http::client(proxies.clone(), &roots)?;
+    let apart = http::apart(&proxies, &roots)?;
     let stop = shutdown::on_signal()?;
     let readiness = Readiness::default();
     readiness.expect("API server");
@@ -176,7 +178,7 @@ async fn serve(args: Args) -> Result<(), String> {
         namespace,
         scope,
         accounts: Accounts::default(),
-        signer: Signer::over(aws, Calls::new(metrics.clone()), leadership),
+        signer: Signer::over(aws, Calls::new(metrics.clone()), leadership).proving_over(apart),
         desk: Desk::default(),
         ledger: Ledger::default(),
         secrets: SecretIndex::default(),

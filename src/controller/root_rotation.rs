@@ -14,7 +14,7 @@ use crate::act::RootSecret;
 use crate::api::AwsAccount;
 use crate::aws::{Credentials, Session};
 use crate::key_material::KeyMaterial;
-use crate::plan::effect::{Attachment, Fault, FaultClass};
+use crate::plan::effect::{Attachment, Fault, FaultClass, Proof};
 use crate::plan::root_rotation::{
     ANNOTATION, Effect, Marker, Outcome, SecretFacts, Step, Told, View, Work, next, shows, tell,
     unfit, user_of,
@@ -223,8 +223,8 @@ impl Desk<'_> {
             Effect::ProveKey => {
                 let key = self.held.as_ref().ok_or_else(|| lacking("a key"))?;
                 let session = self.session()?;
-                let passed = session.prove_key(key, &session.facts.arn).await?;
-                Ok(Outcome::Proof(passed))
+                let proof = session.prove_key(key, &session.facts.arn, true).await?;
+                Ok(Outcome::Proof(proof == Proof::Accepted))
             }
             Effect::DeleteKey(id) => {
                 let key = Attachment::Key(id.clone());

@@ -169,6 +169,19 @@ impl From<&Permission> for Attachment {
     }
 }
 
+/// What one answer of AWS says of a new key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// It is our user's.
+    Accepted,
+    /// This server does not know it, or not as our user's.
+    Unknown,
+    /// AWS knows it, and denies it this call: a service control policy, or the
+    /// policy of an endpoint. Whether it is good for anything else cannot be
+    /// asked.
+    Denied(String),
+}
+
 /// What came of an effect.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
@@ -194,8 +207,8 @@ pub enum Outcome {
     KeyCreated(String),
     /// A session exists, its secret is in our hands, and it ends then.
     SessionIssued(String, Timestamp),
-    /// Whether AWS knows the new key as our user's.
-    Proof(bool),
+    /// What AWS says of the new key.
+    Proof(Proof),
     /// Everything found on the user; `None` when there is no such user.
     Inventory(Option<Vec<Attachment>>),
     /// It failed, or its answer was lost.

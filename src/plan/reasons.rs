@@ -85,6 +85,8 @@ pub enum Reason {
     AwsUnavailable,
     /// The new key was not accepted in time.
     KeyNotProven,
+    /// AWS knows the new key and denies it the call by which keys are proven.
+    ProofDenied,
 
     /// The operator's own key will be replaced when its time comes.
     RotationScheduled,
@@ -157,6 +159,7 @@ impl Reason {
             Self::AwsThrottled => "AwsThrottled",
             Self::AwsUnavailable => "AwsUnavailable",
             Self::KeyNotProven => "KeyNotProven",
+            Self::ProofDenied => "ProofDenied",
             Self::RotationScheduled => "RotationScheduled",
             Self::NotRotatable => "NotRotatable",
             Self::ForeignKey => "ForeignKey",

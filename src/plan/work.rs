@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::adopted::Adoptee;
-use super::effect::{Attachment, Fault, HeldBack};
+use super::effect::{Attachment, Fault, HeldBack, Proof};
 use super::intent::{Intent, Permission};
 use super::reasons::Verdict;
 use super::session_spec::GroupPolicies;
@@ -22,6 +22,9 @@ pub const SETTLE: SignedDuration = SignedDuration::from_secs(5);
 /// How long a new key may take to be accepted before it is given up and
 /// another is made.
 pub const PROOF_DEADLINE: SignedDuration = SignedDuration::from_secs(120);
+/// Answers in a row that have to accept a new key before anybody is given it:
+/// AWS has many servers, and one's yes is not yet every server's.
+pub const PROOFS: u32 = 3;
 /// The facts.
 #[derive(Clone, Debug, Default)]
 pub struct Work {
@@ -174,6 +177,10 @@ pub struct Held {
     pub expires: Option<Timestamp>,
     /// Whether AWS accepts it.
     pub proven: bool,
+    /// How many answers in a row accepted it, the last included.
+    pub accepted: u32,
+    /// What AWS says where it knows the key and denies it the proof.
+    pub denied: Option<String>,
     /// Whether a Secret may hold it: it was sent to the API server, and not
     /// certainly refused.
     pub offered: bool,
@@ -191,10 +198,32 @@ impl Held {
             since: now,
             expires: None,
             proven: false,
+            accepted: 0,
+            denied: None,
             offered: false,
             tries: 0,
             next_proof: now,
         }
+    }
+
+    /// Takes note of one answer. One that does not know the key starts the count
+    /// anew.
+    pub fn answered(&mut self, proof: Proof) {
+        self.tries = self.tries.saturating_add(1);
+        self.denied = match &proof {
+            Proof::Denied(text) => Some(text.clone()),
+            Proof::Accepted | Proof::Unknown => None,
+        };
+        self.accepted = match proof {
+            Proof::Unknown => 0,
+            Proof::Accepted | Proof::Denied(_) => self.accepted.saturating_add(1),
+        };
+        self.proven = self.accepted >= PROOFS;
+    }
+
+    /// Whether an answer refused the key.
+    pub fn was_refused(&self) -> bool {
+        self.tries > self.accepted
     }
 
     /// Whether AWS took too long to accept the key. One that was never tried,

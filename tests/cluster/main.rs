@@ -26,6 +26,7 @@ mod moto;
 mod operations;
 mod outbound;
 mod pacing;
+mod proof;
 mod rbac;
 mod restart;
 mod root_rotation;

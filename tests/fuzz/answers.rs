@@ -13,7 +13,7 @@ use keylease::aws::{Calls, Credentials, Session, Signer};
 use keylease::key_material::KeyMaterial;
 use keylease::leader::Leadership;
 use keylease::metrics::Metrics;
-use keylease::plan::effect::{Fault, FaultClass};
+use keylease::plan::effect::{Fault, FaultClass, Proof};
 use keylease::plan::session_spec::{SessionCall, SessionSpec};
 use keylease::text;
 
@@ -135,11 +135,11 @@ async fn judge(echo: Echo, metrics: &Metrics) -> Told {
         ensure!(succeeded && key.is_whole(), "a session of {:?}", key.id());
     }
     let proof = session
-        .prove_key(&key(), "arn:aws:iam::123456789012:user/a")
+        .prove_key(&key(), "arn:aws:iam::123456789012:user/a", false)
         .await;
     let said = String::from_utf8_lossy(&echo.body).contains("arn:aws:iam::123456789012:user/a");
     ensure!(
-        proof != Ok(true) || succeeded && said,
+        proof != Ok(Proof::Accepted) || succeeded && said,
         "proven by {}",
         echo.status
     );

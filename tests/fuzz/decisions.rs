@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use keylease::api::AwsCredentialRequest;
 use keylease::plan::admission::NamespaceView;
-use keylease::plan::effect::{Effect, Fault, FaultClass, Outcome};
+use keylease::plan::effect::{Effect, Fault, FaultClass, Outcome, Proof};
 use keylease::plan::intent::user_name_of;
 use keylease::plan::view::{AccountView, HolderView, SecretHint, View};
 use keylease::plan::work::Work;
@@ -225,7 +225,7 @@ impl Play<'_> {
             Effect::ListKeys => Outcome::Keys(Vec::new()),
             Effect::TakeInventory => Outcome::Inventory(None),
             Effect::InspectUser => Outcome::User(keylease::plan::effect::Owner::Nobody),
-            Effect::ProveKey => Outcome::Proof(false),
+            Effect::ProveKey => Outcome::Proof(Proof::Unknown),
             Effect::Clear(_) | Effect::DeleteUser => failed(FaultClass::NotFound),
             _ => return truth.unwrap_or_else(failed),
         };

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use keylease::api::{AwsCredentialRequest, AwsRole, Holder};
 use keylease::key_material::KeyMaterial;
-use keylease::plan::effect::{Attachment, Effect, FaultClass, Outcome, Owner};
+use keylease::plan::effect::{Attachment, Effect, FaultClass, Outcome, Owner, Proof};
 use keylease::plan::intent::{FINALIZER, INTENT_ANNOTATION};
 use keylease::plan::lease::Term;
 use keylease::plan::ownership::{UserFacts, adoptee, judge, user_tags};
@@ -294,7 +294,11 @@ impl World {
             Effect::ProveKey => {
                 let held = view.work.held.as_ref().map(|h| h.id.clone());
                 let known = found.is_some_and(|u| held.is_some_and(|id| u.keys().contains(&id)));
-                return Ok(Outcome::Proof(known));
+                return Ok(Outcome::Proof(if known {
+                    Proof::Accepted
+                } else {
+                    Proof::Unknown
+                }));
             }
             _ => {}
         }

@@ -180,7 +180,7 @@ fn prove(view: &View, held: &Held, now: Timestamp) -> Step {
     if held.overdue(now) {
         return Step::Do(Effect::Clear(Attachment::Key(held.id.clone())));
     }
-    if held.tries > 0
+    if held.was_refused()
         && let Some(report) = status::proving(view, now)
     {
         return Step::Do(report);

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::plan::doubt;
-use crate::plan::effect::{Attachment, Effect, Outcome, Owner};
+use crate::plan::effect::{Attachment, Effect, Outcome, Owner, Proof};
 use crate::plan::reasons::{Reason, Verdict};
 use crate::plan::view::View;
 use crate::plan::work::{Held, KeysFact, UserFact, Work};
@@ -55,7 +55,7 @@ impl View {
                     ..Held::new(id, now)
                 });
             }
-            (Effect::ProveKey, Outcome::Proof(proven)) => proved(work, proven, now),
+            (Effect::ProveKey, Outcome::Proof(proof)) => proved(work, proof, now),
             (Effect::TakeInventory, Outcome::Inventory(found)) => {
                 work.cleared.clear();
                 match (found, settled) {
@@ -105,10 +105,14 @@ impl View {
     }
 }
 
-pub(super) fn proved(work: &mut Work, proven: bool, now: Timestamp) {
+fn proved(work: &mut Work, proof: Proof, now: Timestamp) {
     let Some(held) = &mut work.held else { return };
-    held.tries += 1;
-    held.proven = proven;
+    held.answered(proof);
+    // The next server is asked at once.
+    if held.accepted > 0 {
+        held.next_proof = now;
+        return;
+    }
     let mut pause = FIRST_PROOF_PAUSE;
     for _ in 1..held.tries.min(20) {
         pause = (pause * 3 / 2).min(MAX_PROOF_PAUSE);

@@ -105,12 +105,26 @@ fn delivered(
         None => Reason::Issued,
     };
     // Only keys are proven; a session works from the moment STS hands it out.
-    let kind = match credential.user_name {
-        Some(_) => "access key {}, proven to work,",
-        None => "session {}",
+    let held = view.in_hand().filter(|held| held.id == *key_id);
+    let denied = held.and_then(|held| held.denied.as_deref());
+    let kind = match (&credential.user_name, denied) {
+        (Some(_), Some(_)) => "access key {}, which AWS knows and denies sts:GetCallerIdentity,",
+        (Some(_), None) => "access key {}, proven to work,",
+        (None, _) => "session {}",
     };
     let kind = kind.replace("{}", key_id);
     let message = format!("Secret {secret} holds {kind} until {}", term.expires_at);
+    let (usable, how) = match denied {
+        None => (reason, "AWS accepts the key".to_owned()),
+        Some(text) => (
+            Reason::ProofDenied,
+            format!(
+                "AWS knows the key and denies it sts:GetCallerIdentity ({text}), so what else it is \
+                 good for was not proven; look at service control policies and at the policy of the \
+                 STS endpoint"
+            ),
+        ),
+    };
     let mut draft = Draft::of(view, Phase::Ready, now)
         .set(ConditionType::Ready, true, reason, &message)
         .set(
@@ -119,7 +133,7 @@ fn delivered(
             reason,
             "AWS holds the credential",
         )
-        .set(ConditionType::Usable, true, reason, "AWS accepts the key")
+        .set(ConditionType::Usable, true, usable, &how)
         .set(
             ConditionType::Revoked,
             false,

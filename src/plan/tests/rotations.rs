@@ -23,6 +23,8 @@ fn a_rotation_proves_the_new_key_and_lets_the_old_one_live_for_the_overlap() {
             "begin",
             "create_key",
             "prove_key",
+            "prove_key",
+            "prove_key",
             "publish_secret",
             "restart_workload",
             "report"

@@ -52,6 +52,8 @@ fn a_user_is_claimed_before_its_key_is_made_and_given_back_after() {
             "claim",
             "create_key",
             "prove_key",
+            "prove_key",
+            "prove_key",
             "publish_secret",
             "report"
         ]

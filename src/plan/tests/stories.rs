@@ -36,6 +36,8 @@ fn issuing_takes_three_iam_calls_and_one_proof() {
             "grant",
             "create_key",
             "prove_key",
+            "prove_key",
+            "prove_key",
             "publish_secret",
             "report"
         ]

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::api::{AwsCredentialRequest, AwsRole, Holder, Phase, StaticUser};
 use crate::plan::admission::AccountFacts;
 use crate::plan::adopted::Adoptee;
-use crate::plan::effect::{Attachment, Effect, Fault, FaultClass, Outcome, Owner};
+use crate::plan::effect::{Attachment, Effect, Fault, FaultClass, Outcome, Owner, Proof};
 use crate::plan::intent::{FINALIZER, INTENT_ANNOTATION, has_finalizer};
 use crate::plan::lease::Term;
 use crate::plan::naming::ClusterId;
@@ -490,7 +490,7 @@ impl World {
                 let id = &view.work.held.as_ref().unwrap().id;
                 let known = self.keys().contains(id);
                 let settled = now >= self.key_made_at + self.key_delay;
-                return Ok(Outcome::Proof(known && settled));
+                return Ok(Outcome::Proof(proof(known && settled)));
             }
             _ => {}
         }
@@ -567,5 +567,14 @@ fn unseen(effect: &Effect, view: &View) -> Fault {
              perform: iam:Some on resource: user {user} because no identity-based policy allows \
              the iam:Some action"
         ),
+    }
+}
+
+/// What a server says of a key that it knows, or not.
+pub fn proof(known: bool) -> Proof {
+    if known {
+        Proof::Accepted
+    } else {
+        Proof::Unknown
     }
 }

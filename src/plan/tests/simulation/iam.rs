@@ -12,6 +12,7 @@ use crate::plan::naming::TAG_UID;
 use crate::plan::ownership::{self, UserFacts};
 use crate::plan::sweep::ListedUser;
 use crate::plan::sweep::report::CredentialReport;
+use crate::plan::tests::world::proof;
 use crate::plan::view::View;
 
 /// Keys younger than this do not count towards the limit of two, where it is
@@ -146,7 +147,7 @@ impl Iam {
                 let listed = self.listed(user, now);
                 Ok(Outcome::Keys(listed.iter().filter_map(key_id).collect()))
             }
-            Effect::ProveKey => Ok(Outcome::Proof(self.accepts(target, now))),
+            Effect::ProveKey => Ok(Outcome::Proof(proof(self.accepts(target, now)))),
             Effect::DeleteUser => self.delete_user(target, now),
             _ => self.change(effect, target, now),
         }

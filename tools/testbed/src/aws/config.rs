@@ -79,7 +79,7 @@ impl Default for FakeConfig {
 /// When a new access key starts to work.
 ///
 /// AWS has many servers, each of which learns of the key at its own time. A
-/// call reaches any of them: with several, a key works, then fails, then
+/// connection leads to any of them: with several, a key works, then fails, then
 /// works again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyDelay {
@@ -87,7 +87,7 @@ pub struct KeyDelay {
     pub min: Duration,
     /// The longest delay of a server.
     pub max: Duration,
-    /// How many servers there are; calls visit them in turn.
+    /// How many servers there are; connections lead to them in turn.
     pub servers: u8,
 }
 

@@ -30,6 +30,7 @@ pub(super) struct Request {
     params: Params,
     op: String,
     service: Service,
+    connection: Option<usize>,
 }
 
 impl Request {
@@ -52,6 +53,16 @@ impl Request {
             service: Service::of_version(params.get("Version").unwrap_or_default())
                 .unwrap_or(Service::Iam),
             params,
+            connection: None,
+        }
+    }
+
+    /// The same, as it came over that connection: all that do are looked at by
+    /// the same server.
+    pub(super) fn over(self, connection: usize) -> Self {
+        Self {
+            connection: Some(connection),
+            ..self
         }
     }
 
@@ -156,7 +167,7 @@ impl Engine {
             &self.config,
             &request.signed(),
             request.service.name(),
-            self.turn,
+            request.connection.unwrap_or(self.turn),
             now,
             wall,
         )?;

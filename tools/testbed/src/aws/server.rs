@@ -69,6 +69,7 @@ async fn accept(
     mut mode: watch::Receiver<Mode>,
 ) -> Result<()> {
     listener.set_nonblocking(true)?;
+    let mut connections = 0;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     loop {
         let stream = tokio::select! {
@@ -80,15 +81,17 @@ async fn accept(
             },
         };
         if *mode.borrow() == Mode::Up {
-            tokio::spawn(serve(stream, engine.clone(), mode.clone()));
+            connections += 1;
+            tokio::spawn(serve(stream, connections, engine.clone(), mode.clone()));
         }
     }
 }
 
-async fn serve(stream: TcpStream, engine: Shared, mut mode: watch::Receiver<Mode>) {
+/// A connection leads to one of AWS's servers for as long as it lasts.
+async fn serve(stream: TcpStream, number: usize, engine: Shared, mut mode: watch::Receiver<Mode>) {
     // Without it, answers wait for the client's delayed acknowledgements.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| answer(engine.clone(), request));
+    let service = service_fn(|request| answer(engine.clone(), number, request));
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     tokio::select! {
         // Ends in an error when a client or a fault breaks the connection.
@@ -99,6 +102,7 @@ async fn serve(stream: TcpStream, engine: Shared, mut mode: watch::Receiver<Mode
 
 async fn answer(
     engine: Shared,
+    connection: usize,
     request: hyper::Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, NoAnswer> {
     let (parts, body) = request.into_parts();
@@ -116,7 +120,8 @@ async fn answer(
         parts.uri.query().unwrap_or_default(),
         headers.collect(),
         body.map_err(|_| NoAnswer)?.to_bytes().into(),
-    );
+    )
+    .over(connection);
     let fault = engine.lock().strike(&request);
     match fault {
         Some(FaultKind::DropBefore) => {
