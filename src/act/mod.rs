@@ -142,6 +142,11 @@ async fn on_aws(
                 .await
                 .map(|()| Outcome::Done)
         }
+        Effect::ReadStanding => {
+            let key = view.live().map(|(_, c)| c.access_key_id.as_str());
+            let read = aws.standing(user, key.unwrap_or_default());
+            read.await.map(Outcome::Standing)
+        }
         Effect::ListKeys => aws.list_keys(user).await.map(Outcome::Keys),
         Effect::CreateKey => {
             let made = aws.create_key(user).await?;

@@ -1,5 +1,6 @@
 //! Effects on the Secret.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client};
@@ -12,7 +13,7 @@ use crate::key_material::KeyMaterial;
 use crate::plan::effect::{Amendment, Fault, FaultClass, Outcome};
 use crate::plan::lease::Term;
 use crate::plan::secret::{
-    SecretFacts, SecretView, amendment, entry_with_end, key_in_process, render,
+    RESTORED, SecretFacts, SecretView, amendment, entry_with_end, key_in_process, render,
 };
 use crate::plan::view::{AccountView, View};
 
@@ -25,10 +26,7 @@ impl Hands {
     /// A dry-run create of the Secret, without data.
     pub(super) async fn check_secret(&self, view: &View) -> Result<Outcome, Fault> {
         let secret = Lenient(render(&view.request, region(view), None));
-        let params = PostParams {
-            dry_run: true,
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-        };
+        let params = as_keylease(true);
         let api = secrets_api(&self.client, &view.request);
         let call = api.create(&params, &secret);
         self.calls.make("check_secret", call).await?;
@@ -44,24 +42,9 @@ impl Hands {
         term: &Term,
     ) -> Result<Outcome, Fault> {
         let mut secret = Lenient(render(&view.request, region(view), Some((key, term))));
-        let api = secrets_api(&self.client, &view.request);
-        let params = PostParams {
-            dry_run: false,
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-        };
         let written = match &view.secret {
-            SecretView::Ours(facts) => {
-                secret.metadata.uid = Some(facts.uid.clone());
-                secret.metadata.resource_version = Some(facts.resource_version.clone());
-                let name = view.request.secret_name();
-                let call = api.replace(&name, &params, &secret);
-                self.calls.make("replace_secret", call).await
-            }
-            _ => {
-                self.calls
-                    .make("create_secret", api.create(&params, &secret))
-                    .await
-            }
+            SecretView::Ours(facts) => self.write_anew(&view.request, facts, &mut secret).await,
+            _ => self.create_secret(&view.request, &secret).await,
         };
         wipe(&mut secret);
         let mut written = written.map_err(|fault| redacted(fault, key))?;
@@ -73,6 +56,87 @@ impl Hands {
                 message: "an admission webhook took our owner reference off the Secret".to_owned(),
             }),
         }
+    }
+
+    /// Writes into a Secret of ours: in its place where that can be, else into
+    /// another of its name.
+    async fn write_anew(
+        &self,
+        request: &AwsCredentialRequest,
+        facts: &SecretFacts,
+        secret: &mut Lenient<Secret>,
+    ) -> Result<Lenient<Secret>, Fault> {
+        let restored = facts.restores_with_this(Timestamp::now());
+        if restored > 0 {
+            let annotations = secret.metadata.annotations.get_or_insert_default();
+            annotations.insert(RESTORED.to_owned(), restored.to_string());
+        }
+        if facts.in_place && facts.key.is_some() {
+            let mut replacing = secret.clone();
+            replacing.metadata.uid = Some(facts.uid.clone());
+            replacing.metadata.resource_version = Some(facts.resource_version.clone());
+            let api = secrets_api(&self.client, request);
+            let name = request.secret_name();
+            let params = as_keylease(false);
+            let call = api.replace(&name, &params, &replacing);
+            let written = self.calls.make("replace_secret", call).await;
+            wipe(&mut replacing);
+            match written {
+                // Its type, or an immutability that the metadata did not show.
+                Err(fault) if fault.class == FaultClass::Refused => {}
+                answer => return answer,
+            }
+        }
+        self.make_again(request, facts, secret).await
+    }
+
+    /// Deletes a Secret of ours and makes it again, because the API server does
+    /// not let it be changed, or does not know any more who wrote what of it.
+    /// Pods keep what they mounted. Whether the new one would be let in is asked
+    /// first.
+    async fn make_again(
+        &self,
+        request: &AwsCredentialRequest,
+        facts: &SecretFacts,
+        secret: &Lenient<Secret>,
+    ) -> Result<Lenient<Secret>, Fault> {
+        let api = secrets_api(&self.client, request);
+        let mut trial = secret.clone();
+        let params = as_keylease(true);
+        let call = api.create(&params, &trial);
+        let let_in = self.calls.make("check_secret", call).await;
+        wipe(&mut trial);
+        match let_in {
+            // Admission comes before the name is looked at.
+            Err(fault) if fault.class != FaultClass::AlreadyExists => return Err(fault),
+            Ok(mut tried) => wipe(&mut tried),
+            Err(_) => {}
+        }
+        let stays = self.remove_secret(request, facts).await.map_err(|fault| {
+            // Changed or gone since it was read: to be read again.
+            let gone = fault.class == FaultClass::NotFound;
+            let class = if gone { FaultClass::Stale } else { fault.class };
+            Fault { class, ..fault }
+        })?;
+        if stays {
+            return Err(Fault {
+                class: FaultClass::Unavailable,
+                message: "the Secret is being deleted and a finalizer of somebody else keeps it"
+                    .to_owned(),
+            });
+        }
+        self.create_secret(request, secret).await
+    }
+
+    async fn create_secret(
+        &self,
+        request: &AwsCredentialRequest,
+        secret: &Lenient<Secret>,
+    ) -> Result<Lenient<Secret>, Fault> {
+        let api = secrets_api(&self.client, request);
+        let params = as_keylease(false);
+        let call = api.create(&params, secret);
+        self.calls.make("create_secret", call).await
     }
 
     /// Writes a new end into this very Secret in this very state, wherever it
@@ -135,6 +199,16 @@ impl Hands {
         request: &AwsCredentialRequest,
         facts: &SecretFacts,
     ) -> Result<Outcome, Fault> {
+        self.remove_secret(request, facts).await?;
+        Ok(Outcome::Done)
+    }
+
+    /// The same; whether it is still there, because of a finalizer.
+    async fn remove_secret(
+        &self,
+        request: &AwsCredentialRequest,
+        facts: &SecretFacts,
+    ) -> Result<bool, Fault> {
         let params = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: Some(facts.uid.clone()),
@@ -146,10 +220,21 @@ impl Hands {
         let name = request.secret_name();
         let call = api.delete(&name, &params);
         match self.calls.make("delete_secret", call).await? {
-            either::Either::Left(mut deleted) => wipe(&mut deleted),
-            either::Either::Right(_) => {}
+            either::Either::Left(mut deleted) => {
+                wipe(&mut deleted);
+                let finalizers = deleted.metadata.finalizers.as_ref();
+                Ok(finalizers.is_some_and(|all| !all.is_empty()))
+            }
+            either::Either::Right(_) => Ok(false),
         }
-        Ok(Outcome::Done)
+    }
+}
+
+/// How we write Secrets.
+fn as_keylease(dry_run: bool) -> PostParams {
+    PostParams {
+        dry_run,
+        field_manager: Some(FIELD_MANAGER.to_owned()),
     }
 }
 

@@ -21,6 +21,12 @@ pub enum ConditionType {
     /// Another key is due: true while it is being made, false where it cannot be,
     /// and the lease in force runs on to its end. Absent while none is due.
     Rotating,
+    /// Others wrote to the Secret, and what they wrote is left so. Only there
+    /// while it is so.
+    SecretModified,
+    /// The credential was taken out of service in AWS, not by the operator. Only
+    /// there while it is so.
+    Suspended,
     /// The operator's own access key is replaced on time.
     RootRotation,
     /// Every IAM user of ours in the account belongs to a request.
@@ -38,6 +44,8 @@ impl ConditionType {
             Self::Usable => "Usable",
             Self::Revoked => "Revoked",
             Self::Rotating => "Rotating",
+            Self::SecretModified => "SecretModified",
+            Self::Suspended => "Suspended",
             Self::RootRotation => "RootRotation",
             Self::Swept => "Swept",
             Self::Unique => "Unique",

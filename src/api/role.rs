@@ -92,6 +92,16 @@ pub struct AwsRoleSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<RoleLimits>,
 
+    /// What becomes of a lease whose key somebody made inactive in AWS, or whose
+    /// user AWS put into quarantine because the key was found in public. `Hold`
+    /// (the default): the lease gets no new key, whatever is due, until a person
+    /// makes the key active again, takes the policy off, or deletes the request;
+    /// at its end it is removed and not made anew. `Replace`: at the next
+    /// rotation it gets a new key all the same, and after a quarantine a new IAM
+    /// user, for which the old one goes first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_disabled_key: Option<OnDisabledKey>,
+
     /// Revokes every credential of this role that was issued before this time:
     /// requests with `onExpiry: Revoke` end as `Revoked`, those with `Rotate`
     /// get a new credential. `kubectl keylease revoke --role` sets it to now.
@@ -106,6 +116,15 @@ pub struct AwsRoleSpec {
     #[serde(skip)]
     #[schemars(skip)]
     pub unreadable: Defects,
+}
+
+/// What becomes of a lease whose key was taken out of service in AWS.
+#[derive(schemars::JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDisabledKey {
+    /// No new key until a person decides.
+    Hold,
+    /// A new key at the next rotation, all the same.
+    Replace,
 }
 
 /// How many leases there may be at a time.

@@ -18,6 +18,7 @@ mod root_keys;
 pub mod roots;
 mod sessions;
 mod sign_in;
+mod standing;
 mod teardown;
 mod users;
 

@@ -162,7 +162,7 @@ async fn serve(args: Args) -> Result<(), String> {
     let hand_over = shutdown::watch(stop.clone(), lost.clone());
 
     let scope = Scope::of(watch_namespaces);
-    let controllers = Controllers::new(&client, &readiness, &scope);
+    let controllers = Controllers::new(&client, &metrics, &readiness, &scope);
     metrics.inventory.count_from(controllers.caches());
     let (notices, noticed) = Notices::channel();
     let announcer = Announcer::new(client.clone(), calls.clone(), instance);

@@ -12,7 +12,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Api, ResourceExt};
 
 use super::context::{Concerned, Context};
-use super::watches::watch_config;
+use super::watches::{failed, watch_config};
 use crate::api::{AwsAccount, AwsRole, Phase};
 use crate::cache::Filed;
 use crate::decode::Lenient;
@@ -26,14 +26,15 @@ pub(super) fn by_secret(
 ) -> impl Stream<Item = ObjectRef<AwsAccount>> + use<> {
     let api: Api<Lenient<PartialObjectMeta<Secret>>> =
         Api::namespaced(ctx.client.clone(), &ctx.namespace);
+    let metrics = ctx.metrics.clone();
     watcher::watcher(api, watch_config())
         .default_backoff()
-        .filter_map(|event| {
+        .filter_map(move |event| {
             std::future::ready(match event {
                 Ok(Event::Apply(s) | Event::InitApply(s) | Event::Delete(s)) => Some(s.name_any()),
                 Ok(Event::Init | Event::InitDone) => None,
                 Err(error) => {
-                    tracing::warn!(%error, "the watch on account Secrets stopped; it is started again");
+                    failed(&metrics, "watch_account_secrets", &error);
                     None
                 }
             })
@@ -45,6 +46,31 @@ pub(super) fn by_secret(
                 secret_ref.is_some_and(|r| r.name == secret)
             });
             let refs: Vec<_> = named.map(|a| ObjectRef::from_obj(&*a)).collect();
+            futures::stream::iter(refs)
+        })
+}
+
+/// Roles of an account that just changed.
+pub(super) fn by_account(
+    ctx: &Context,
+    roles: Store<AwsRole>,
+) -> impl Stream<Item = ObjectRef<AwsRole>> + use<> {
+    let api: Api<Lenient<PartialObjectMeta<AwsAccount>>> = Api::all(ctx.client.clone());
+    let metrics = ctx.metrics.clone();
+    watcher::watcher(api, watch_config())
+        .default_backoff()
+        .flat_map(move |event| {
+            let account = match event {
+                Ok(Event::Apply(a) | Event::InitApply(a) | Event::Delete(a)) => Some(a.name_any()),
+                Ok(Event::Init | Event::InitDone) => None,
+                Err(error) => {
+                    failed(&metrics, "watch_accounts", &error);
+                    None
+                }
+            };
+            let names = account.map(|account| roles_of(&roles, &account));
+            let names = names.into_iter().flatten();
+            let refs: Vec<_> = names.map(|name| ObjectRef::new(&name)).collect();
             futures::stream::iter(refs)
         })
 }
@@ -80,7 +106,7 @@ pub(super) fn requests(
 }
 
 /// Names of the roles of an account.
-pub(super) fn roles_of(roles: &Store<AwsRole>, account: &str) -> Vec<String> {
+fn roles_of(roles: &Store<AwsRole>, account: &str) -> Vec<String> {
     let all = roles.state().into_iter();
     all.filter(|role| role.spec.account_ref.name == account)
         .map(|role| role.name_any())

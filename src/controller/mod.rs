@@ -36,18 +36,18 @@ use futures::{FutureExt, Stream, StreamExt};
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::{Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{AwsAccount, AwsRole};
 use crate::cache::Filed;
-use crate::decode::{self, Lenient};
+use crate::decode;
 use crate::health::Readiness;
-use crate::metrics::Caches;
+use crate::metrics::{Caches, Metrics};
 use account::AccountContext;
 use role::RoleContext;
 use sign_ins::SignIns;
-use watches::{is_served, watch_config, watched};
+use watches::{is_served, watched};
 
 /// Reconciliations of requests at a time, as kube-rs counts: no bound. The
 /// waiting room bounds those that do any work, and knows what is urgent.
@@ -80,13 +80,37 @@ impl Controllers {
     /// Prepares the three watches.
     ///
     /// Requests outside of `scope` are not taken in.
-    pub fn new(client: &Client, readiness: &Readiness, scope: &Scope) -> Self {
+    pub fn new(client: &Client, metrics: &Metrics, readiness: &Readiness, scope: &Scope) -> Self {
         let scope = scope.clone();
         let served = move |request: &Filed| is_served(request, &scope);
         Self {
-            accounts: watched(client, ACCOUNTS, readiness, decode::each, |_| true),
-            roles: watched(client, ROLES, readiness, decode::each, |_| true),
-            requests: watched(client, REQUESTS, readiness, identity, served),
+            accounts: watched(
+                client,
+                metrics,
+                "watch_accounts",
+                ACCOUNTS,
+                readiness,
+                decode::each,
+                |_| true,
+            ),
+            roles: watched(
+                client,
+                metrics,
+                "watch_roles",
+                ROLES,
+                readiness,
+                decode::each,
+                |_| true,
+            ),
+            requests: watched(
+                client,
+                metrics,
+                "watch_requests",
+                REQUESTS,
+                readiness,
+                identity,
+                served,
+            ),
         }
     }
 
@@ -208,8 +232,9 @@ async fn run_roles(
     readiness: Readiness,
     stop: CancellationToken,
 ) {
-    let store = controller.store();
-    let accounts: Api<Lenient<AwsAccount>> = Api::all(shared.client.clone());
+    // A watch of its own: as one of the controller's it would slow down the watch
+    // on roles each time that it fails.
+    let by_account = concerned::by_account(&shared, controller.store());
     let notices = shared.notices.clone();
     // The cache fills before the accounts are signed in to; roles are judged
     // after that.
@@ -226,10 +251,7 @@ async fn run_roles(
     });
     let outcomes = controller
         .with_config(controller::Config::default().concurrency(8))
-        .watches(accounts, watch_config(), move |account| {
-            let names = concerned::roles_of(&store, &account.name_any());
-            names.into_iter().map(|name| ObjectRef::new(&name))
-        })
+        .reconcile_on(by_account)
         .reconcile_on(counted)
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(role::reconcile, never_fails, ctx);
@@ -247,7 +269,7 @@ async fn run_requests(
     stop: CancellationToken,
 ) {
     let store = controller.store();
-    let secrets = ctx.secrets.follow(&ctx.scope, &ctx.client);
+    let secrets = ctx.secrets.follow(&ctx.scope, &ctx.client, &ctx.metrics);
     // The Secrets' watch has to run for the index to fill, and the controller
     // polls it only once it runs itself.
     let (changed, changes) = futures::channel::mpsc::unbounded();
@@ -262,7 +284,7 @@ async fn run_requests(
         return follow.abort();
     }
     let concerned = concerned::requests(concerned, store, ctx.roles.clone());
-    let relabelled = relabelled::tell(ctx.client.clone(), ctx.notices.clone());
+    let relabelled = relabelled::tell(ctx.client.clone(), ctx.notices.clone(), ctx.metrics.clone());
     let relabelled = tokio::spawn(relabelled);
     let outcomes = controller
         .with_config(controller::Config::default().concurrency(REQUEST_CONCURRENCY))
@@ -306,9 +328,8 @@ async fn drain<K>(
             Err(controller::Error::ObjectNotFound(who)) => {
                 gone(who.namespace.as_deref().unwrap_or_default(), &who.name);
             }
-            Err(controller::Error::QueueError(error)) => {
-                tracing::warn!(kind = %K::kind(&()), %error, "a watch stopped; it is started again");
-            }
+            // Counted and told where it failed.
+            Err(controller::Error::QueueError(_)) => {}
             Err(error) => tracing::warn!(kind = %K::kind(&()), %error, "controller error"),
         }
     }

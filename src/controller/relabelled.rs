@@ -13,11 +13,12 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
 
 use super::context::{Concerned, Notices};
-use super::watches::watch_config;
+use super::watches::{failed, watch_config};
 use crate::decode::Lenient;
+use crate::metrics::Metrics;
 
 /// Tells of each change, for as long as it is polled.
-pub(super) async fn tell(client: Client, notices: Notices) {
+pub(super) async fn tell(client: Client, notices: Notices, metrics: Metrics) {
     let api: Api<Lenient<PartialObjectMeta<Namespace>>> = Api::all(client);
     let mut events = std::pin::pin!(watcher::watcher(api, watch_config()).default_backoff());
     let mut known = Known::default();
@@ -29,7 +30,7 @@ pub(super) async fn tell(client: Client, notices: Notices) {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "the watch on namespaces stopped; it is started again");
+                failed(&metrics, "watch_namespaces", &error);
             }
         }
     }

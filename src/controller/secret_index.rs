@@ -15,12 +15,13 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::scope::{Scope, Watched};
-use super::watches::watch_config;
+use super::watches::{failed, watch_config};
 use crate::api::AwsCredentialRequest;
 use crate::cache::Filed;
 use crate::decode::Lenient;
+use crate::metrics::Metrics;
 use crate::plan::secret::MANAGED_BY;
-use crate::plan::secret::key_in;
+use crate::plan::secret::{key_in, remark};
 use crate::plan::view::SecretHint;
 
 /// What is known of one Secret.
@@ -32,6 +33,8 @@ struct Entry {
     owner_name: String,
     /// The key that the Secret says it holds.
     key: Option<String>,
+    /// What others did to it that is left so.
+    remark: Option<Box<str>>,
 }
 
 /// Namespace and name of a Secret.
@@ -76,12 +79,20 @@ impl SecretIndex {
         }
     }
 
+    /// What there is to remark on the Secret of this request.
+    pub fn remark(&self, request: &AwsCredentialRequest) -> Option<String> {
+        let entries = self.entries.lock();
+        let entry = entries.get(&place_of(request))?;
+        entry.remark.as_deref().map(str::to_owned)
+    }
+
     /// Notes what we wrote ourselves, ahead of the watch.
-    pub fn wrote(&self, request: &AwsCredentialRequest, key_id: &str) {
+    pub fn wrote(&self, request: &AwsCredentialRequest, key_id: &str, remark: Option<&str>) {
         let entry = Entry {
             owner: request.uid_str().to_owned(),
             owner_name: request.name_any(),
             key: Some(key_id.to_owned()),
+            remark: remark.map(Into::into),
         };
         self.entries.lock().insert(place_of(request), entry);
     }
@@ -111,9 +122,10 @@ impl SecretIndex {
         &self,
         scope: &Scope,
         client: &Client,
+        metrics: &Metrics,
     ) -> impl Stream<Item = ObjectRef<Filed>> + use<> {
         let watches = scope.watches(client).into_iter();
-        let streams = watches.map(|(watched, api)| self.follow_one(watched, api).boxed());
+        let streams = watches.map(|(watched, api)| self.follow_one(watched, api, metrics).boxed());
         futures::stream::select_all(streams)
     }
 
@@ -121,8 +133,10 @@ impl SecretIndex {
         &self,
         watched: Watched,
         api: Api<SecretMeta>,
+        metrics: &Metrics,
     ) -> impl Stream<Item = ObjectRef<Filed>> + use<> {
         let index = self.clone();
+        let metrics = metrics.clone();
         let ours = format!("{}={}", MANAGED_BY.0, MANAGED_BY.1);
         let config = watch_config().labels(&ours);
         let mut listed = HashMap::new();
@@ -132,8 +146,14 @@ impl SecretIndex {
                 let changed = match event {
                     Ok(event) => index.apply(event, &watched, &mut listed),
                     Err(error) => {
-                        let namespace = watched.as_deref();
-                        tracing::warn!(namespace, %error, "the watch on Secrets stopped; it is started again");
+                        // A listed namespace may have been deleted: its rights
+                        // went with it, and are missed where it is served.
+                        if watched.is_some() && is_refused(&error) {
+                            let namespace = watched.as_deref();
+                            tracing::warn!(namespace, %error, "Secrets cannot be watched here");
+                        } else {
+                            failed(&metrics, "watch_secrets", &error);
+                        }
                         if is_refused(&error) {
                             index.progress.send_modify(|p| {
                                 p.refused.insert(watched.clone());
@@ -239,6 +259,7 @@ fn read(secret: &SecretMeta) -> Option<(Place, Entry)> {
         owner: owner.uid.clone(),
         owner_name: owner.name.clone(),
         key: key_in(&secret.metadata),
+        remark: remark(&secret.metadata).map(Into::into),
     };
     Some(((secret.namespace()?, secret.name_any()), entry))
 }

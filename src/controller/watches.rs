@@ -13,6 +13,8 @@ use serde::de::DeserializeOwned;
 use super::scope::Scope;
 use crate::cache::{Filed, slim};
 use crate::health::Readiness;
+use crate::metrics::Metrics;
+use crate::plan::effect::FaultClass;
 
 /// Length of a watch before it is renewed: below the idle limits of common
 /// load balancers.
@@ -28,6 +30,30 @@ pub(super) fn watch_config() -> watcher::Config {
     config.page_size(PAGE)
 }
 
+/// Counts a watch that failed among the calls, so that a missing right shows
+/// where those of other calls do, and says so in the log. It is started again.
+pub(super) fn failed(metrics: &Metrics, operation: &'static str, error: &watcher::Error) {
+    let api = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status)) => Some(status.code),
+        watcher::Error::WatchError(status) => Some(status.code),
+        _ => None,
+    };
+    let outcome = match api {
+        Some(401) => FaultClass::BadCredentials,
+        Some(403) => FaultClass::AccessDenied,
+        Some(404) => FaultClass::NotFound,
+        // What a watch is told when its version is too old: it lists anew.
+        Some(410) => FaultClass::Stale,
+        Some(429) => FaultClass::Throttled,
+        Some(_) => FaultClass::Unavailable,
+        None => FaultClass::NoAnswer,
+    };
+    metrics.call("kubernetes", operation, outcome.as_str());
+    tracing::warn!(operation, %error, "a watch stopped; it is started again");
+}
+
 /// A controller whose watch is written into a cache, and noted when that is
 /// filled; what is not wanted is left out. Objects are read as `W`, a type that
 /// decodes whatever the API server holds, and kept as `K`.
@@ -38,6 +64,8 @@ pub(super) fn watch_config() -> watcher::Config {
 /// forgotten.
 pub(super) fn watched<W, K>(
     client: &Client,
+    metrics: &Metrics,
+    operation: &'static str,
     part: &'static str,
     readiness: &Readiness,
     open: fn(Event<W>) -> Event<K>,
@@ -60,6 +88,8 @@ where
             readiness.reached(part);
         }
     });
+    let metrics = metrics.clone();
+    let events = events.inspect_err(move |error| failed(&metrics, operation, error));
     Controller::for_stream(events.touched_objects(), reader)
 }
 

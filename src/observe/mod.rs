@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
 
 use crate::act::KubeCalls;
@@ -110,12 +111,14 @@ impl Eyes {
     }
 
     /// Only the metadata is fetched: the data of a Secret never enters memory.
+    ///
+    /// A namespace that is deleted may lose our RoleBinding before its Secrets
+    /// and requests: what cannot be read there any more counts as gone, because
+    /// whoever deletes the namespace deletes it.
     async fn secret(&self, view: &mut View) -> Result<(), Fault> {
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), view.request.namespace_name());
         let name = view.request.secret_name();
         let found = if is_object_name(&name) {
-            let read = metadata::get_opt(&self.client, &api, &name);
-            self.calls.make("get_secret", read).await?
+            self.secret_of(view.request.namespace_name(), &name).await?
         } else {
             None
         };
@@ -125,6 +128,42 @@ impl Eyes {
         view.saw_secret(secret);
         Ok(())
     }
+
+    /// The metadata of a Secret, or `None` where there is none, or none for long.
+    async fn secret_of(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<PartialObjectMeta<Secret>>, Fault> {
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let read = async {
+            match metadata::get_opt(&self.client, &api, name).await {
+                Err(error) if is_denied(&error) => Ok(Err(error)),
+                answer => answer.map(Ok),
+            }
+        };
+        match self.calls.make("get_secret", read).await? {
+            Ok(found) => Ok(found),
+            Err(_) if self.namespace_goes(namespace).await? => Ok(None),
+            // A right that is missing: it is counted as that.
+            Err(denied) => {
+                let denied = std::future::ready(Err(denied));
+                self.calls.make("get_secret", denied).await
+            }
+        }
+    }
+
+    /// Whether a namespace is being deleted, or gone.
+    async fn namespace_goes(&self, name: &str) -> Result<bool, Fault> {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let read = metadata::get_opt(&self.client, &api, name);
+        let found = self.calls.make("get_namespace", read).await?;
+        Ok(found.is_none_or(|n| n.metadata.deletion_timestamp.is_some()))
+    }
+}
+
+fn is_denied(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 
 /// The object of that name, if there is one. A name that no object can have is

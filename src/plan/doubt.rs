@@ -11,19 +11,28 @@ use super::effect::{Attachment, Effect};
 use super::ending::when_reachable;
 use super::view::View;
 use super::work::{Doubt, SETTLE, UserFact};
-use super::{Step, issue, status};
-use crate::api::Phase;
+use super::{Step, live, standing, status};
+use crate::api::{Lease, Phase};
 
 /// The next step towards a settled doubt; `None` when there is none. Asked
 /// only where the Secret was read, is ours, and no rotation is under way.
-pub(super) fn next(view: &View, now: Timestamp) -> Option<Step> {
+pub(super) fn next(view: &View, lease: &Lease, now: Timestamp) -> Option<Step> {
     // Sessions leave nothing in AWS that could be looked at, and a static user
     // may have what is not ours.
     view.intent().filter(|i| !i.adopted)?;
     let replacing = view.phase() == Some(Phase::Issuing);
+    // The cheaper question first: a key out of service is still on the user.
+    if view.work.doubt == Doubt::Raised
+        && view.secret_is_shown()
+        && let Some(step) = standing::tell(view, now)
+    {
+        return Some(step);
+    }
     let effect = match &view.work.doubt {
         // Found after all, it is replaced nevertheless: the status has told so.
-        Doubt::KeyLost | Doubt::Strays(_) if replacing => return Some(issue::next(view, now)),
+        Doubt::KeyLost | Doubt::Strays(_) if replacing => {
+            return Some(live::follow(view, lease, now));
+        }
         Doubt::KeyLost => status::key_lost(view, now),
         Doubt::Strays(strays) if !strays.is_empty() => {
             match strays.iter().find(|s| !view.work.cleared.contains(s)) {

@@ -14,6 +14,7 @@ use super::naming;
 use super::reasons::Reason;
 use super::secret::SecretFacts;
 use super::session_spec::{GroupPolicies, SessionSpec};
+use super::standing::Standing;
 use crate::api::{AwsCredentialRequest, AwsCredentialRequestStatus, AwsRole, Holder, Workload};
 
 /// One change to the world: one call that writes (or, for
@@ -61,6 +62,8 @@ pub enum Effect {
     InspectUser,
     /// Put one permission on the user.
     Grant(Permission),
+    /// Ask whether the live lease's key or user was taken out of service.
+    ReadStanding,
     /// List the user's access keys.
     ListKeys,
     /// Make an access key. Never retried by the SDK; an answer that is lost
@@ -201,6 +204,8 @@ pub enum Outcome {
     HeldBack(HeldBack),
     /// Whose the user of our name is.
     User(Owner),
+    /// How the live lease's key stands.
+    Standing(Standing),
     /// Ids of the user's access keys.
     Keys(Vec<String>),
     /// A new key exists, and its secret is in our hands.
@@ -387,6 +392,7 @@ impl Effect {
             Self::CreateUser => "create_user",
             Self::InspectUser => "inspect_user",
             Self::Grant(_) => "grant",
+            Self::ReadStanding => "read_standing",
             Self::ListKeys => "list_keys",
             Self::CreateKey => "create_key",
             Self::ProveKey => "prove_key",

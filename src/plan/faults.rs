@@ -194,6 +194,7 @@ fn describe(effect: &Effect) -> String {
         Effect::Grant(Permission::ManagedPolicy(arn)) => format!("AttachUserPolicy {arn}"),
         Effect::Grant(Permission::InlinePolicy) => "PutUserPolicy".into(),
         Effect::Grant(Permission::Group(name)) => format!("AddUserToGroup {name}"),
+        Effect::ReadStanding => "asking how the key stands".into(),
         Effect::ListKeys => "ListAccessKeys".into(),
         Effect::CreateKey => "CreateAccessKey".into(),
         Effect::ProveKey => "GetCallerIdentity with the new key".into(),

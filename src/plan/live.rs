@@ -8,7 +8,9 @@ use super::lease::whole_second_from;
 use super::reasons::{Reason, Verdict};
 use super::secret::{SecretFacts, SecretView};
 use super::view::{RoleView, SecretHint, View};
-use super::{Look, Step, backoff, doubt, intent, issue, renewal, retreat, revocation, status, ttl};
+use super::{
+    Look, Step, backoff, doubt, intent, issue, renewal, retreat, revocation, standing, status, ttl,
+};
 use crate::api::{ConditionType, Credential, Lease, Phase, Rfc3339, get_condition};
 
 /// Annotation by which a person asks for a new key now.
@@ -21,10 +23,6 @@ const ROTATION_LEAD: SignedDuration = SignedDuration::from_secs(30);
 const RESERVE: i32 = 12;
 /// The most of it.
 const LONGEST_RESERVE: SignedDuration = SignedDuration::from_hours(6);
-
-/// Least time between our last write of a Secret and the restoring of one that
-/// was edited.
-const RESTORE_PAUSE: SignedDuration = SignedDuration::from_secs(60);
 
 /// The next step for a running lease.
 pub(super) fn next(view: &View, lease: &Lease, credential: &Credential, now: Timestamp) -> Step {
@@ -65,24 +63,24 @@ pub(super) fn next(view: &View, lease: &Lease, credential: &Credential, now: Tim
     }
     match &view.secret {
         SecretView::Foreign => return issue::refuse(view, &issue::conflict(view), now),
-        SecretView::Absent => return issue::next(view, now),
+        SecretView::Absent => return follow(view, lease, now),
         SecretView::Unread | SecretView::Ours(_) => {}
     }
     if view.rotating() || rotation_due(view, lease, now) {
-        return issue::next(view, now);
+        return follow(view, lease, now);
     }
-    if let Some(step) = doubt::next(view, now) {
+    if let Some(step) = doubt::next(view, lease, now) {
         return step;
     }
     match &view.secret {
         SecretView::Ours(facts) if facts.holds(&credential.access_key_id) => {
-            at_rest(view, lease, now)
+            at_rest(view, facts, lease, now)
         }
-        SecretView::Ours(facts) if restored_at(facts, now).is_some_and(|at| now < at) => {
-            let at = restored_at(facts, now).unwrap_or(now);
+        SecretView::Ours(facts) if facts.restorable_at(now).is_some_and(|at| now < at) => {
+            let at = facts.restorable_at(now).unwrap_or(now);
             Step::Wait(at.min(next_due(view, lease)))
         }
-        _ => issue::next(view, now),
+        _ => follow(view, lease, now),
     }
 }
 
@@ -105,10 +103,11 @@ fn ended(view: &View, lease: &Lease, credential: &Credential, now: Timestamp) ->
         let goes = over && !dead;
         return goes.then(|| ending::when_reachable(view, Effect::Clear(key), now));
     }
-    let ending = if view.rotates() {
-        Ending::Lapsed
-    } else {
-        Ending::Expired
+    let ending = match standing::ends_for_good(view) {
+        _ if !view.rotates() => Ending::Expired,
+        Err(look) => return Some(Step::Look(look)),
+        Ok(true) => Ending::Expired,
+        Ok(false) => Ending::Lapsed,
     };
     Some(ending::next(view, ending, now))
 }
@@ -134,12 +133,13 @@ fn previous(view: &View, lease: &Lease, paused: Option<Timestamp>, now: Timestam
 }
 
 /// The Secret holds the key, and nothing is due: what the status told of the
-/// making of another one is taken back.
-fn at_rest(view: &View, lease: &Lease, now: Timestamp) -> Step {
+/// making of another one is taken back, and what others did to the Secret told.
+fn at_rest(view: &View, facts: &SecretFacts, lease: &Lease, now: Timestamp) -> Step {
     let report = match unreadable_wish(view) {
         Some(verdict) => status::refused(view, &verdict, now),
         None => status::settled(view, now),
     };
+    let report = report.or_else(|| status::secret_remarked(view, facts, now));
     report.map_or_else(|| Step::Wait(next_due(view, lease)), Step::Do)
 }
 
@@ -160,13 +160,10 @@ pub(super) fn wants_key(view: &View, now: Timestamp) -> bool {
         || rotation_due(view, lease, now)
 }
 
-/// When a Secret that was edited is written anew: whoever edits it again and
-/// again is not given a key each time.
-fn restored_at(facts: &SecretFacts, now: Timestamp) -> Option<Timestamp> {
-    let written = facts.written.filter(|_| facts.key.is_none())?;
-    // A time that lies ahead is no time at which we wrote.
-    let written = Some(written).filter(|written| *written <= now)?;
-    written.checked_add(RESTORE_PAUSE).ok()
+/// Another key for a lease in force, unless somebody took this one out of
+/// service.
+pub(super) fn follow(view: &View, lease: &Lease, now: Timestamp) -> Step {
+    standing::before_a_key(view, lease, now).unwrap_or_else(|| issue::next(view, now))
 }
 
 /// Whether the request is served and nothing hints at a change: the one state
@@ -180,7 +177,7 @@ pub(super) fn is_resting(view: &View, now: Timestamp) -> bool {
     let secret_stands = match &view.hint {
         SecretHint::Holds(key) => key.as_deref() == Some(credential.access_key_id.as_str()),
         SecretHint::Missing | SecretHint::Unsynced => false,
-    };
+    } && status::tells_remark(view, view.remark_hint.as_deref());
     let work = &view.work;
     let idle = view.in_hand().is_none() && work.failure.is_none() && work.abandon.is_none();
     // In these phases the key is lost, or may be.

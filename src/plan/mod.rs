@@ -32,6 +32,7 @@ pub mod secret;
 mod session;
 pub mod session_spec;
 pub mod sign_in;
+pub mod standing;
 mod status;
 pub mod sweep;
 pub mod ttl;

@@ -34,6 +34,14 @@ pub enum Reason {
     KeyLost,
     /// Something that the operator did not make let somebody in as the user.
     StrayRemoved,
+    /// Others wrote to the Secret, and what they wrote is left so.
+    SecretModified,
+    /// Somebody made the lease's key inactive in AWS.
+    KeyInactive,
+    /// AWS put its quarantine policy on the lease's user.
+    Quarantined,
+    /// What took the lease's key out of service is gone.
+    Reinstated,
 
     /// The role does not exist.
     RoleNotFound,
@@ -136,6 +144,10 @@ impl Reason {
             Self::WorkloadNotRolled => "WorkloadNotRolled",
             Self::KeyLost => "KeyLost",
             Self::StrayRemoved => "StrayRemoved",
+            Self::SecretModified => "SecretModified",
+            Self::KeyInactive => "KeyInactive",
+            Self::Quarantined => "Quarantined",
+            Self::Reinstated => "Reinstated",
             Self::RoleNotFound => "RoleNotFound",
             Self::Unreadable => "Unreadable",
             Self::RoleInvalid => "RoleInvalid",

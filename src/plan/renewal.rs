@@ -46,6 +46,12 @@ pub(super) fn next(view: &View, lease: &Lease, now: Timestamp) -> Option<Step> {
     if facts.renewed_for == Some(asked) {
         return Some(Step::Do(status::renewed(view, written, asked, now)));
     }
+    if facts.immutable {
+        return refuse(
+            "the Secret is immutable, and the new end could not be written into it; delete the \
+             Secret, which is then made again with a new key, and renew",
+        );
+    }
     let maximum = match allowed(view, lease) {
         Ok(maximum) => maximum,
         Err(Halt::Look(look)) => return Some(Step::Look(look)),

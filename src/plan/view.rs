@@ -40,6 +40,10 @@ pub struct View {
     /// What the watch says of the Secret: enough to rest on, never enough to
     /// create or destroy.
     pub hint: SecretHint,
+    /// What the watch has to remark on the Secret, as [`SecretFacts::remark`].
+    ///
+    /// [`SecretFacts::remark`]: super::secret::SecretFacts::remark
+    pub remark_hint: Option<String>,
     /// What the cache says of the role: enough to look closer, never enough
     /// to create or destroy.
     pub role_hint: RoleHint,
@@ -186,6 +190,7 @@ impl View {
             namespace: NamespaceView::Unread,
             secret: SecretView::Unread,
             hint: SecretHint::Unsynced,
+            remark_hint: None,
             role_hint: RoleHint::default(),
             usage: Usage::default(),
             work,

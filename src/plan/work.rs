@@ -13,6 +13,7 @@ use super::effect::{Attachment, Fault, HeldBack, Proof};
 use super::intent::{Intent, Permission};
 use super::reasons::Verdict;
 use super::session_spec::GroupPolicies;
+use super::standing::Standing;
 use crate::api::Workload;
 
 /// How long after an uncertain `CreateAccessKey` (one of ours whose answer was
@@ -63,6 +64,8 @@ pub struct Work {
     pub roll_tries: u32,
     /// What was removed since the inventory (or since the beginning).
     pub cleared: BTreeSet<Attachment>,
+    /// How the key of a live lease stands in AWS.
+    pub standing: Standing,
     /// Whether AWS may hold something else of a live lease than we believe.
     pub doubt: Doubt,
     /// A failure that the status does not tell yet.

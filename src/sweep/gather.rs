@@ -1,6 +1,8 @@
 //! What a sweep reads: users and the credential report from AWS, then requests
 //! straight from the API server.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use kube::Api;
 use kube::api::ListParams;
@@ -45,6 +47,12 @@ impl Sweeper {
         };
         let listed_at = Timestamp::now();
         let users = session.list_users(&path).await?;
+        let quarantined = session.quarantined_users(&path).await;
+        let quarantined = quarantined.unwrap_or_else(|fault| {
+            // Counted as a call that failed; the rest is swept all the same.
+            tracing::warn!(error = fault.message, "who is in quarantine is not known");
+            BTreeSet::new()
+        });
         let census = self.census().await?;
         let mut picture = Picture {
             account_id: session.facts.account_id.clone(),
@@ -52,6 +60,7 @@ impl Sweeper {
             listed_at,
             users,
             census,
+            quarantined,
             report,
         };
         if picture.has_unclaimed() {

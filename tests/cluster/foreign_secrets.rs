@@ -235,3 +235,147 @@ async fn a_secret_that_changes_hands_is_let_go() -> Story {
     expect_untouched(&scene, &theirs).await?;
     Ok(())
 }
+
+/// How often AWS was asked for a key of this request.
+fn keys_made(scene: &Scene, request: &str) -> usize {
+    let operations = scene.operations(request);
+    operations
+        .iter()
+        .filter(|o| *o == "CreateAccessKey")
+        .count()
+}
+
+/// Changes the Secret as some controller of that name does.
+async fn change(scene: &Scene, manager: &str, change: serde_json::Value) -> Result<Secret> {
+    let params = PatchParams {
+        field_manager: Some(manager.to_owned()),
+        ..PatchParams::default()
+    };
+    let patch = Patch::Merge(change);
+    Ok(scene.secrets().patch("app", &params, &patch).await?)
+}
+
+/// Waits until the status tells, or does not tell any more, what others did to
+/// the Secret.
+async fn until_told(scene: &Scene, wanted: Option<&str>) -> Result<()> {
+    let told = |r: &keylease::api::AwsCredentialRequest| {
+        let condition = condition(r, "SecretModified");
+        match wanted {
+            None => condition.is_none(),
+            Some(text) => condition.is_some_and(|c| c.status == "True" && c.message.contains(text)),
+        }
+    };
+    let what = format!("told {wanted:?} of its Secret");
+    scene.until(&what, "app", LATER, told).await?;
+    Ok(())
+}
+
+/// Entries, labels and annotations that others add, by patch and by server-side
+/// apply, more writers than the API server keeps apart, and a record of writers
+/// that somebody emptied: told where data was added, and no new key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_others_write_to_costs_no_key() -> Story {
+    let scene = Scene::shared("foreign-shared").await?;
+    scene.role(json!({})).await?;
+    scene.request("app", json!({})).await?;
+    scene.ready("app").await?;
+    change(&scene, "argocd", json!({"stringData": {"more": "x"}})).await?;
+    until_told(&scene, Some("(more)")).await?;
+    let apply = PatchParams::apply("reflector").force();
+    let label = json!({"apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "app", "labels": {"team": "a"}, "annotations": {"note": "b"}}});
+    let patch = Patch::Apply(label);
+    scene.secrets().patch("app", &apply, &patch).await?;
+    // The API server keeps ten writers apart; the oldest are merged.
+    for number in 0..12 {
+        let manager = format!("controller-{number}");
+        let label = json!({"metadata": {"labels": {manager.as_str(): "x"}}});
+        change(&scene, &manager, label).await?;
+    }
+    let merged = scene.secrets().get("app").await?;
+    let writers = merged.metadata.managed_fields.clone().unwrap_or_default();
+    let is_merged = |w: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry| {
+        w.manager.as_deref() == Some("ancient-changes")
+    };
+    assert!(
+        writers.iter().any(is_merged),
+        "nothing was merged: {writers:?}"
+    );
+    scene.expect_one_key("app").await?;
+    // An object whose record was emptied gets none any more.
+    let emptied = json!({"metadata": {"managedFields": [{}]}});
+    change(&scene, "cleaner", emptied).await?;
+    until_told(&scene, None).await?;
+    let unseen = json!({"stringData": {"again": "x"}});
+    change(&scene, "argocd", unseen).await?;
+    scene.expect_one_key("app").await?;
+    assert_eq!(keys_made(&scene, "app"), 1);
+    let told = scene.events("app").await?;
+    let told = told.iter().filter(|(_, reason)| reason == "SecretModified");
+    assert_eq!(told.count(), 1, "told once");
+
+    // The next key cleans up: everything is on record as ours.
+    let annotation = json!({"metadata": {"annotations": {
+        "keylease.dev/rotate-at": jiff::Timestamp::now().to_string()}}});
+    let patch = Patch::Merge(annotation);
+    scene
+        .requests()
+        .patch("app", &PatchParams::default(), &patch)
+        .await?;
+    let rotated = |_: &_| keys_made(&scene, "app") == 2;
+    scene.until("rotated", "app", LATER, rotated).await?;
+    scene.expect_secret_of_the_last_key("app").await?;
+    // And an edit of ours is still an edit.
+    change(&scene, "somebody", json!({"data": {"AWS_REGION": null}})).await?;
+    let restored = |_: &_| keys_made(&scene, "app") == 3;
+    scene.until("restored", "app", RESTORED, restored).await?;
+    scene.expect_secret_of_the_last_key("app").await?;
+    Ok(())
+}
+
+/// A Secret that was made a moment ago is restored a minute later.
+const RESTORED: Duration = Duration::from_secs(120);
+
+/// Somebody makes the Secret immutable, as hardening guides say: it is told, a
+/// renewal says what to do, and a rotation takes one key.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_immutable_secret_is_told_and_rotated_with_one_key() -> Story {
+    let scene = Scene::shared("foreign-frozen").await?;
+    scene.role(json!({})).await?;
+    scene.request("app", json!({})).await?;
+    scene.ready("app").await?;
+    let frozen = change(&scene, "hardener", json!({"immutable": true})).await?;
+    until_told(&scene, Some("immutable")).await?;
+    let renew = json!({"spec": {"renew": {"at": jiff::Timestamp::now().to_string()}}});
+    let patch = Patch::Merge(renew);
+    scene
+        .requests()
+        .patch("app", &PatchParams::default(), &patch)
+        .await?;
+    let refused = || async {
+        let told = scene.events("app").await.ok()?;
+        told.iter()
+            .any(|(_, r)| r == "RenewalRefused")
+            .then_some(())
+    };
+    keylease_testbed::wait::until("the renewal to be refused", LATER, refused).await?;
+
+    let annotation = json!({"metadata": {"annotations": {
+        "keylease.dev/rotate-at": jiff::Timestamp::now().to_string()}}});
+    let patch = Patch::Merge(annotation);
+    scene
+        .requests()
+        .patch("app", &PatchParams::default(), &patch)
+        .await?;
+    until_told(&scene, None).await?;
+    let made_again = scene.secrets().get("app").await?;
+    assert_ne!(made_again.metadata.uid, frozen.metadata.uid);
+    assert_eq!(made_again.immutable, None);
+    scene.expect_secret_of_the_last_key("app").await?;
+    assert_eq!(
+        keys_made(&scene, "app"),
+        2,
+        "one for the lease, one for the rotation"
+    );
+    Ok(())
+}

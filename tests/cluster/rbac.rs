@@ -201,3 +201,178 @@ async fn the_examples_are_valid() -> Story {
     assert!(seen > 0, "there are no examples");
     Ok(())
 }
+
+/// What goes before the namespace is deleted, as the namespace controller may
+/// have it: it deletes kinds in no order that it promises.
+#[derive(Clone, Copy, Debug)]
+enum First {
+    Nothing,
+    RoleBinding,
+    Secret,
+    Request,
+}
+
+/// A listed namespace is deleted with a live lease in it: our rights there go
+/// with the RoleBinding, in whatever order. Neither namespace nor user stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listed_namespace_that_is_deleted_leaves_nothing_behind() -> Story {
+    let cluster = ControlPlane::start().await?;
+    let client = client_of(cluster.kubeconfig()).await?;
+    let orders = [
+        First::Nothing,
+        First::RoleBinding,
+        First::Secret,
+        First::Request,
+    ];
+    let mut namespaces = Vec::new();
+    for order in orders {
+        let name = format!("goes-{}", format!("{order:?}").to_lowercase());
+        namespaces.push((order, Namespace::create(client.clone(), &name).await?));
+    }
+    let names: Vec<_> = namespaces.iter().map(|(_, n)| n.name.as_str()).collect();
+    let names = names.join(",");
+    install(&cluster, &[&format!("--set=watchNamespaces={{{names}}}")]).await?;
+    let established = ["wait", "--for=condition=Established", "crd", "--all"];
+    cluster.kubectl(&established).await?;
+    cluster.restart_controller_manager()?;
+    let identity = cluster
+        .service_account_kubeconfig(NAMESPACE, "keylease")
+        .await?;
+    let aws = FakeAws::start(FakeConfig::default())?;
+    let env = [
+        ("KEYLEASE_WATCH_NAMESPACES", names.as_str()),
+        ("KEYLEASE_LEADER_ELECT", "true"),
+    ];
+    let bin = Path::new(KEYLEASE);
+    let mut operator = Operator::start(bin, &identity, &aws.endpoint(), &env, &[])?;
+    namespaces[0].1.account("default", json!({})).await?;
+    operator.wait_ready(SOON).await?;
+    for (_, namespace) in &namespaces {
+        namespace.role(json!({})).await?;
+        namespace.request("app", json!({})).await?;
+    }
+    for (_, namespace) in &namespaces {
+        namespace.ready("app").await?;
+    }
+
+    // Nobody removes a thing before our rights are gone.
+    aws.set_down(true);
+    for (order, namespace) in &namespaces {
+        let take = |what: &'static [&'static str]| {
+            let args = [&["delete", "--wait=false", "-n", &namespace.name], what].concat();
+            let cluster = &cluster;
+            async move { cluster.kubectl(&args).await }
+        };
+        match order {
+            First::Nothing => {}
+            First::RoleBinding => drop(take(&["rolebinding", "keylease-requests"]).await?),
+            First::Secret => {
+                take(&["rolebinding", "keylease-requests"]).await?;
+                take(&["secret", "app"]).await?;
+            }
+            First::Request => {
+                take(&["awscredentialrequest", "app"]).await?;
+                take(&["rolebinding", "keylease-requests"]).await?;
+            }
+        }
+        let delete = ["delete", "namespace", "--wait=false", &namespace.name];
+        cluster.kubectl(&delete).await?;
+    }
+    for (_, namespace) in &namespaces {
+        let rights = ["get", "rolebinding", "-n", &namespace.name, "-o", "name"];
+        keylease_testbed::wait::until("our rights to go", LATER, || async {
+            let left = cluster.kubectl(&rights).await.ok()?;
+            (!left.contains("keylease-requests")).then_some(())
+        })
+        .await?;
+    }
+    aws.set_down(false);
+
+    for (_, namespace) in &namespaces {
+        let what = format!("the end of namespace {}", namespace.name);
+        let args = [
+            "get",
+            "namespace",
+            "--ignore-not-found",
+            "-o=json",
+            &namespace.name,
+        ];
+        let gone = keylease_testbed::wait::until_ok(&what, Duration::from_secs(120), || async {
+            let left = cluster.kubectl(&args).await.map_err(|e| e.to_string())?;
+            if left.trim().is_empty() {
+                Ok(())
+            } else {
+                Err(left)
+            }
+        });
+        if let Err(error) = gone.await {
+            let log = operator.log_text();
+            let about: Vec<_> = log
+                .lines()
+                .filter(|l| l.contains(&namespace.name))
+                .collect();
+            panic!(
+                "{error:#}\n{}",
+                about[about.len().saturating_sub(30)..].join("\n")
+            );
+        }
+    }
+    assert!(
+        aws.users_under("/keylease/").is_empty(),
+        "{:?}",
+        aws.users()
+    );
+    Ok(())
+}
+
+/// Our rights in a namespace are away for a while, as between two steps of a
+/// `helm upgrade`: what was asked for meanwhile is served when they are back, and
+/// what was there before has cost no new key (O6).
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_that_were_away_for_a_while_are_missed_by_nobody() -> Story {
+    let cluster = ControlPlane::start().await?;
+    let client = client_of(cluster.kubeconfig()).await?;
+    let namespace = Namespace::create(client, "away").await?;
+    install(&cluster, &["--set=watchNamespaces={away}"]).await?;
+    let established = ["wait", "--for=condition=Established", "crd", "--all"];
+    cluster.kubectl(&established).await?;
+    cluster.restart_controller_manager()?;
+    let identity = cluster
+        .service_account_kubeconfig(NAMESPACE, "keylease")
+        .await?;
+    let aws = FakeAws::start(FakeConfig::default())?;
+    let env = [("KEYLEASE_WATCH_NAMESPACES", "away")];
+    let bin = Path::new(KEYLEASE);
+    let mut operator = Operator::start(bin, &identity, &aws.endpoint(), &env, &[])?;
+    namespace.account("default", json!({})).await?;
+    operator.wait_ready(SOON).await?;
+    namespace.role(json!({})).await?;
+    namespace.request("before", json!({})).await?;
+    namespace.ready("before").await?;
+
+    let binding = ["-n", "away", "rolebinding", "keylease-requests"];
+    let saved = cluster
+        .kubectl(&[&["get", "-o", "yaml"], &binding[..]].concat())
+        .await?;
+    cluster
+        .kubectl(&[&["delete"], &binding[..]].concat())
+        .await?;
+    namespace.request("meanwhile", json!({})).await?;
+    operator.restart().await?;
+    operator.wait_ready(SOON).await?;
+    let saved: Vec<_> = saved
+        .lines()
+        .filter(|l| !l.contains("uid:") && !l.contains("resourceVersion:"))
+        .collect();
+    cluster.kubectl_apply(&saved.join("\n")).await?;
+    let served = Duration::from_secs(120);
+    namespace.ready_within("meanwhile", served).await?;
+    namespace.ready("before").await?;
+    assert_eq!(aws.count("CreateAccessKey"), 2, "{:?}", aws.counts());
+    for name in ["before", "meanwhile"] {
+        namespace.delete(name).await?;
+        namespace.gone_within(name, served).await?;
+    }
+    assert!(aws.users_under("/keylease/").is_empty());
+    Ok(())
+}

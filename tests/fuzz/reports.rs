@@ -67,6 +67,7 @@ fn judge(input: &[u8]) -> Told {
         listed_at: generated,
         users: vec![user],
         census,
+        quarantined: Default::default(),
         report: Some(report),
     };
     let limits = Limits {

@@ -15,6 +15,7 @@ use keylease::plan::lease::Term;
 use keylease::plan::ownership::{UserFacts, adoptee, judge, user_tags};
 use keylease::plan::secret::key_in;
 use keylease::plan::secret::{SecretView, amendment, render};
+use keylease::plan::standing::Standing;
 use keylease::plan::view::{RoleHint, RoleView, SecretHint, View};
 use serde::Deserialize;
 
@@ -288,6 +289,7 @@ impl World {
                 let found = found.map(|u| u.on_it.iter().cloned().collect());
                 return Ok(Outcome::Inventory(found));
             }
+            Effect::ReadStanding => return Ok(Outcome::Standing(Standing::Good)),
             Effect::ListKeys => {
                 return Ok(Outcome::Keys(found.map(|u| u.keys()).unwrap_or_default()));
             }

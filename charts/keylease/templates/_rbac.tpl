@@ -1,17 +1,9 @@
 {{/* Rights to serve requests: in the whole cluster, or in a list of namespaces. */}}
 {{- define "keylease.servingRules" -}}
-# patch: finalizer and intent, on and off (src/act/request.rs, begin and
-# release). delete: spec.ttlAfterExpiry (same file, delete_request). Never
-# create or update.
+# delete: spec.ttlAfterExpiry (src/act/request.rs, delete_request).
 - apiGroups: [keylease.dev]
   resources: [awscredentialrequests]
-  verbs: [patch, delete]
-# The status is replaced as a whole, on the version that was read
-# (src/act/request.rs, report). patch: of a request that cannot be read as a
-# whole only what changes (src/act/status.rs).
-- apiGroups: [keylease.dev]
-  resources: [awscredentialrequests/status]
-  verbs: [update, patch]
+  verbs: [delete]
 # list, watch: metadata of the Secrets labelled
 # app.kubernetes.io/managed-by=keylease (src/controller/secret_index.rs), and
 # of those in the operator's own namespace (src/controller/mod.rs,

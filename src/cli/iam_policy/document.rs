@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::Args;
 use crate::plan::naming::user_name_pattern;
+use crate::plan::standing::QUARANTINE;
 
 /// Calls that read one user or take from it, on users of ours. IAM authorises
 /// them on the user's ARN, and on the name without a path where it finds no
@@ -111,6 +112,12 @@ fn on_users(args: &Args) -> Vec<Value> {
             iam_arn(args, "mfa/*"),
         ),
         allow("CompareUsersAndKeys", &ON_THE_ACCOUNT, "*"),
+        // Whom AWS put into quarantine, because a key was found in public.
+        allow(
+            "FindQuarantined",
+            &["iam:ListEntitiesForPolicy"],
+            format!("arn:{}:iam::aws:policy/{QUARANTINE}*", args.partition),
+        ),
     ]);
     statements
 }

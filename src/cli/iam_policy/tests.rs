@@ -62,6 +62,7 @@ fn everything_that_aws_can_confine_is_confined_to_the_path() {
         let expected = match statement["Sid"].as_str().unwrap() {
             "RemoveVirtualMfaDevices" => json!("arn:aws:iam::123456789012:mfa/*"),
             "CompareUsersAndKeys" => json!("*"),
+            "FindQuarantined" => json!("arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantine*"),
             "LeaveGroups" => json!("arn:aws:iam::123456789012:group/*"),
             "ReadAndRemoveUsers" => json!([
                 "arn:aws:iam::123456789012:user/keylease/*",

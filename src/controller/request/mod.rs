@@ -56,6 +56,7 @@ async fn advance(request: Arc<AwsCredentialRequest>, ctx: &Context) -> Option<Du
     let Folder { work, mut key } = ctx.desk.take(&uid, Timestamp::now());
     let mut view = View::new(ctx.cluster.clone(), request, work);
     view.hint = ctx.secrets.hint(&view.request);
+    view.remark_hint = ctx.secrets.remark(&view.request);
     view.role_hint = role_hint(&view, ctx);
     if let Some(role) = ctx.ledger.succeed(&view.request) {
         ctx.notices.counted(&role, None);

@@ -44,7 +44,7 @@ pub(super) fn note(effect: &Effect, outcome: &Outcome, view: &View, account: &st
         }
         Outcome::Secret(facts) => {
             if let Some((key_id, _)) = &facts.key {
-                ctx.secrets.wrote(request, key_id);
+                ctx.secrets.wrote(request, key_id, facts.remark.as_deref());
             }
         }
         _ => {}

@@ -9,6 +9,7 @@ use crate::plan::adopted;
 use crate::plan::effect::{Effect, Outcome, Report};
 use crate::plan::intent::Permission;
 use crate::plan::secret::SecretView;
+use crate::plan::standing::Standing;
 use crate::plan::view::{RoleView, Seen, View};
 use crate::plan::work::{KeysFact, Obstacle, Roll, SecretGate, UserFact, Work};
 
@@ -111,6 +112,7 @@ impl View {
                 secret: work.secret,
                 user: UserFact::Ours,
                 keys: KeysFact::Known(Vec::new()),
+                standing: std::mem::take(&mut work.standing),
                 ..Work::new(now)
             };
             work.granted = before.told.into_iter().map(|p| (p, true)).collect();
@@ -125,6 +127,7 @@ impl View {
                 vetted,
                 secret: work.secret,
                 doubt: std::mem::take(&mut work.doubt),
+                standing: std::mem::take(&mut work.standing),
                 ..Work::new(now)
             };
         } else {
@@ -132,6 +135,7 @@ impl View {
             work.released = false;
             work.vetted = vetted;
             work.secret = SecretGate::Unchecked;
+            work.standing = Standing::Unread;
             work.user = if is_static {
                 UserFact::Ours
             } else {

@@ -13,6 +13,7 @@ use crate::plan::adopted::Adoptee;
 use crate::plan::effect::{Effect, Fault, FaultClass, Outcome, Owner};
 use crate::plan::faults;
 use crate::plan::reasons::{Reason, Verdict};
+use crate::plan::standing::Standing;
 use crate::plan::view::View;
 use crate::plan::work::SETTLE;
 
@@ -48,6 +49,10 @@ impl View {
             }
             Effect::InspectUser => {
                 self.record_success(effect, Outcome::User(Owner::Nobody), now);
+            }
+            // One that is gone is not out of service; others find that out.
+            Effect::ReadStanding => {
+                self.record_success(effect, Outcome::Standing(Standing::Good), now);
             }
             Effect::TakeInventory => self.record_success(effect, Outcome::Inventory(None), now),
             Effect::ListKeys => self.record_success(effect, Outcome::Keys(Vec::new()), now),

@@ -39,6 +39,7 @@ impl View {
                 work.granted.insert(permission.clone(), true);
                 work.cleared.remove(&Attachment::from(permission));
             }
+            (Effect::ReadStanding, Outcome::Standing(standing)) => work.standing = standing,
             (Effect::ListKeys, Outcome::Keys(mut keys)) => {
                 keys.retain(|k| work.held.as_ref().is_none_or(|h| h.id != *k));
                 work.keys = KeysFact::Known(keys);

@@ -97,6 +97,10 @@ mod tests {
                 resource_version: "7".into(),
                 key: None,
                 written: None,
+                restored: 0,
+                in_place: true,
+                immutable: false,
+                remark: None,
                 renewed_for: None,
             },
             term: Term {

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Resource;
 
+use super::edits::note;
 use super::key_names::KeyNames;
 use super::{ENTRIES, EXPIRES_AT, ISSUED_AT, KEY_ID, LEASE_ID, MANAGED_BY, MAX_EXPIRES_AT};
 use crate::api::{AwsCredentialRequest, SecretTemplate};
@@ -37,7 +38,7 @@ pub fn render(
     if let Some((key, term)) = key {
         annotations.extend(marks(request, key.id(), term));
         data = render_data(&template, region, key, term);
-        annotations.insert(ENTRIES.to_owned(), data.len().to_string());
+        annotations.insert(ENTRIES.to_owned(), note(data.keys()));
     }
     Secret {
         metadata: ObjectMeta {

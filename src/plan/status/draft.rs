@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::api::{AwsCredentialRequestStatus, ConditionType, Phase, set_condition};
+use crate::api::{AwsCredentialRequestStatus, ConditionType, Phase, get_condition, set_condition};
 use crate::plan::effect::{Announcement, Effect, Report};
 use crate::plan::lease::truncate;
 use crate::plan::reasons::{Reason, Verdict};
@@ -61,6 +61,8 @@ impl<'a> Draft<'a> {
         draft
     }
 
+    /// Writes a condition. While the key is out of service in AWS, nothing else
+    /// that is told makes the lease ready or usable.
     pub(super) fn set(
         mut self,
         kind: ConditionType,
@@ -68,6 +70,10 @@ impl<'a> Draft<'a> {
         reason: Reason,
         message: &str,
     ) -> Self {
+        let serves = is && matches!(kind, ConditionType::Ready | ConditionType::Usable);
+        if serves && get_condition(&self.status.conditions, ConditionType::Suspended).is_some() {
+            return self;
+        }
         let generation = self.view.request.metadata.generation;
         let conditions = &mut self.status.conditions;
         set_condition(
@@ -93,13 +99,14 @@ impl<'a> Draft<'a> {
         )
     }
 
-    pub(super) fn without_credential(mut self) -> Self {
-        self.status.lease = None;
-        self.status.credential = None;
-        self.status.previous = None;
-        self.status.secret_name = None;
-        self.status.restarts = Vec::new();
-        self
+    pub(super) fn without_credential(self) -> Self {
+        let mut this = self.remark(None).without(ConditionType::Suspended);
+        this.status.lease = None;
+        this.status.credential = None;
+        this.status.previous = None;
+        this.status.secret_name = None;
+        this.status.restarts = Vec::new();
+        this
     }
 
     pub(super) fn clear_failures(&mut self) {

@@ -57,7 +57,9 @@ fn ended(view: &View, phase: Phase, reason: Reason, why: &str, now: Timestamp) -
     let mut draft = Draft::of(view, phase, now)
         .not_ready(reason, &message)
         .set(ConditionType::Issued, false, reason, &message)
-        .set(ConditionType::Revoked, true, reason, &message);
+        .set(ConditionType::Revoked, true, reason, &message)
+        .remark(None)
+        .without(ConditionType::Suspended);
     draft.status.credential = None;
     draft.status.previous = None;
     draft.status.secret_name = None;

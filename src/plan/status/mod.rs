@@ -2,12 +2,15 @@
 
 mod draft;
 mod ended;
-
 mod next_key;
+mod remarked;
 mod restarts;
+mod suspended;
 
 pub(super) use ended::{expired, lapsed, revocation_blocked, revoked, revoking};
 pub(super) use next_key::{rotation_told, settled};
+pub(super) use remarked::{secret_remarked, tells_remark};
+pub(super) use suspended::{is_suspended, reinstated, suspended};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -18,6 +21,7 @@ use crate::plan::intent::{self, Intent, STATIC_USER};
 use crate::plan::lease::{Term, truncate};
 use crate::plan::live;
 use crate::plan::reasons::{Reason, Verdict};
+use crate::plan::secret::SecretView;
 use crate::plan::session_spec::{SessionCall, SessionSpec};
 use crate::plan::view::{AccountView, View};
 use draft::{Draft, announce};
@@ -126,6 +130,7 @@ fn delivered(
         ),
     };
     let mut draft = Draft::of(view, Phase::Ready, now)
+        .without(ConditionType::Suspended)
         .set(ConditionType::Ready, true, reason, &message)
         .set(
             ConditionType::Issued,
@@ -153,6 +158,9 @@ fn delivered(
     draft.status.secret_name = Some(secret);
     restarts::tell(&mut draft);
     draft.clear_failures();
+    if let SecretView::Ours(facts) = &view.secret {
+        draft = draft.remark(facts.remark.as_deref());
+    }
     draft.report(Some(announce(reason, &message, false)))
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use crate::api::{AwsCredentialRequest, Phase};
+use crate::api::{AwsCredentialRequest, ConditionType, Phase, get_condition};
 use crate::plan::intent::{has_finalizer, user_name_of};
 use crate::plan::naming::ClusterId;
 
@@ -42,6 +42,8 @@ pub struct LiveClaim {
     pub issued_at: Timestamp,
     /// How many keys the user may have: two during an overlap.
     pub keys: usize,
+    /// Its status says that the key is out of service.
+    pub suspended: bool,
     /// A successor of the key is being made, so that nothing can be concluded
     /// from a count.
     pub changing: bool,
@@ -99,6 +101,9 @@ impl Claim {
                 arn: credential.arn.clone().unwrap_or_default(),
                 issued_at: lease.issued_at.0,
                 keys: 1 + usize::from(previous.is_some()),
+                suspended: status.is_some_and(|s| {
+                    get_condition(&s.conditions, ConditionType::Suspended).is_some()
+                }),
                 changing: phase != Some(Phase::Ready),
             }),
         }

@@ -14,7 +14,7 @@ pub mod schedule;
 pub mod status;
 pub mod suspects;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -49,6 +49,8 @@ pub struct Picture {
     pub users: Vec<ListedUser>,
     /// Who may have users, read after the list of users had ended.
     pub census: Census,
+    /// Names of users that AWS put into quarantine.
+    pub quarantined: BTreeSet<String>,
     /// What AWS says of keys and passwords; `None` where it was not to be had.
     pub report: Option<CredentialReport>,
 }

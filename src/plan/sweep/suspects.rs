@@ -38,6 +38,10 @@ pub enum SuspectKind {
     KeyReplaced,
     /// It has a password, an MFA device or a certificate.
     Encumbered,
+    /// AWS put its quarantine policy on it.
+    Quarantined,
+    /// Its status says that the key is out of service; that may be over.
+    Suspended,
 }
 
 impl SuspectKind {
@@ -49,6 +53,8 @@ impl SuspectKind {
             Self::KeyStray => "its IAM user has more keys than it should",
             Self::KeyReplaced => "the key of its IAM user is younger than the lease",
             Self::Encumbered => "its IAM user has a password, an MFA device or a certificate",
+            Self::Quarantined => "AWS put its quarantine policy on the IAM user",
+            Self::Suspended => "its key was out of service, which may be over",
         }
     }
 
@@ -60,6 +66,8 @@ impl SuspectKind {
             Self::KeyStray => "key_stray",
             Self::KeyReplaced => "key_replaced",
             Self::Encumbered => "encumbered",
+            Self::Quarantined => "quarantined",
+            Self::Suspended => "suspended",
         }
     }
 }
@@ -72,7 +80,7 @@ pub(super) fn find(picture: &Picture) -> Vec<Suspect> {
         .filter_map(|(user, claim)| {
             let live = claim.live.as_ref().filter(|live| is_here(live, picture))?;
             let kind = if listed.contains(user) {
-                told_by_report(live, picture)
+                told_directly(user, live, picture).or_else(|| told_by_report(live, picture))
             } else {
                 // Users made after the list are not on it.
                 (live.issued_at < picture.listed_at).then_some(SuspectKind::UserMissing)
@@ -89,6 +97,15 @@ pub(super) fn find(picture: &Picture) -> Vec<Suspect> {
 fn is_here(live: &LiveClaim, picture: &Picture) -> bool {
     let path = live.arn.split_once(":user").map_or("", |(_, path)| path);
     live.account_id == picture.account_id && path.starts_with(&picture.path) && !live.changing
+}
+
+/// What needs no report.
+fn told_directly(user: &String, live: &LiveClaim, picture: &Picture) -> Option<SuspectKind> {
+    if picture.quarantined.contains(user) {
+        Some(SuspectKind::Quarantined)
+    } else {
+        live.suspended.then_some(SuspectKind::Suspended)
+    }
 }
 
 fn told_by_report(live: &LiveClaim, picture: &Picture) -> Option<SuspectKind> {

@@ -86,6 +86,7 @@ fn picture(users: Vec<ListedUser>, requests: &[AwsCredentialRequest]) -> Picture
         listed_at: at(60),
         users,
         census,
+        quarantined: Default::default(),
         report: None,
     }
 }

@@ -15,6 +15,7 @@ mod sessions;
 mod simulation;
 mod static_users;
 mod stories;
+mod suspensions;
 mod throttling;
 mod unreadable;
 mod world;
@@ -61,6 +62,7 @@ pub(crate) fn role() -> AwsRole {
             session_token: None,
             static_user: None,
             limits: None,
+            on_disabled_key: None,
             revoke_before: None,
             unreadable: Defects::default(),
         },

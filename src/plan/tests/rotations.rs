@@ -20,6 +20,7 @@ fn a_rotation_proves_the_new_key_and_lets_the_old_one_live_for_the_overlap() {
     assert_eq!(
         world.applied,
         [
+            "read_standing",
             "begin",
             "create_key",
             "prove_key",

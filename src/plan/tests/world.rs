@@ -15,6 +15,7 @@ use crate::plan::intent::{FINALIZER, INTENT_ANNOTATION, has_finalizer};
 use crate::plan::lease::Term;
 use crate::plan::naming::ClusterId;
 use crate::plan::secret::{SecretFacts, SecretView};
+use crate::plan::standing::Standing;
 use crate::plan::view::{AccountView, RoleHint, SecretHint, View};
 
 /// A key that somebody else made.
@@ -83,6 +84,8 @@ pub(super) struct World {
     pub request: Option<AwsCredentialRequest>,
     pub secret: Option<StoredSecret>,
     pub user: Option<User>,
+    /// How the key stands.
+    pub standing: Standing,
     /// AWS cannot serve.
     pub down: bool,
     /// Effects that are refused as long as this stands, by name.
@@ -132,6 +135,7 @@ impl World {
             request: Some(request),
             secret: None,
             user: None,
+            standing: Standing::Good,
             down: false,
             refusing: Vec::new(),
             conflicts_until: Timestamp::MIN,
@@ -258,6 +262,10 @@ impl World {
             key: secret.key.clone(),
             written: secret.written,
             renewed_for: secret.renewed_for,
+            restored: 0,
+            in_place: true,
+            immutable: false,
+            remark: None,
         })
     }
 
@@ -482,6 +490,7 @@ impl World {
                 let found = found.map(|u| u.on_it.into_iter().collect());
                 return Ok(Outcome::Inventory(found));
             }
+            Effect::ReadStanding => return Ok(Outcome::Standing(self.standing.clone())),
             Effect::ListKeys => {
                 let found = self.readable_user().ok_or(FaultClass::NotFound)?;
                 return Ok(Outcome::Keys(found.keys()));

@@ -120,6 +120,34 @@ impl Scene {
         Ok(user)
     }
 
+    /// Waits until the Secret and the status name the key that AWS made last,
+    /// whatever else lives on for an overlap.
+    pub async fn expect_secret_of_the_last_key(&self, request: &str) -> Result<()> {
+        let what = format!("the Secret of {request} to hold the newest key");
+        keylease_testbed::wait::until_ok(&what, SOON, || async {
+            let object = self.requests().get(request).await?;
+            let secret = self.secret(&object.secret_name()).await?;
+            let secret = secret.context("there is no Secret")?;
+            let users = self.users(request);
+            let keys = users.iter().flat_map(|u| &u.keys);
+            let newest = keys.last().context("no key")?.id.clone();
+            let shown = object.status.and_then(|s| s.credential);
+            let shown = shown.context("no credential")?.access_key_id;
+            ensure!(shown == newest, "the status names {shown}, not {newest}");
+            let right = self.bed.aws.secret_of(&newest);
+            ensure!(
+                secret["AWS_ACCESS_KEY_ID"] == newest,
+                "another key is in it"
+            );
+            ensure!(
+                right.as_ref() == Some(&secret["AWS_SECRET_ACCESS_KEY"]),
+                "not its secret"
+            );
+            Ok::<_, anyhow::Error>(())
+        })
+        .await
+    }
+
     /// Checks that neither AWS nor the cluster holds anything of the request.
     pub async fn expect_nothing_left(&self, request: &str) -> Result<()> {
         let users = self.users(request);

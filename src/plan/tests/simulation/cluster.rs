@@ -139,6 +139,10 @@ impl Cluster {
                 key: secret.key.clone(),
                 written: Some(secret.written),
                 renewed_for: secret.renewed_for,
+                restored: 0,
+                in_place: true,
+                immutable: false,
+                remark: None,
             }),
         }
     }

@@ -10,6 +10,7 @@ use crate::plan::effect::{Attachment, Effect, FaultClass, Outcome, Owner};
 use crate::plan::intent::identity_tags;
 use crate::plan::naming::TAG_UID;
 use crate::plan::ownership::{self, UserFacts};
+use crate::plan::standing::Standing;
 use crate::plan::sweep::ListedUser;
 use crate::plan::sweep::report::CredentialReport;
 use crate::plan::tests::world::proof;
@@ -142,6 +143,7 @@ impl Iam {
                 let found = self.read(&target.user, now);
                 Ok(Outcome::Inventory(found.map(|u| self.listed(u, now))))
             }
+            Effect::ReadStanding => Ok(Outcome::Standing(Standing::Good)),
             Effect::ListKeys => {
                 let user = self.read(&target.user, now).ok_or(FaultClass::NotFound)?;
                 let listed = self.listed(user, now);

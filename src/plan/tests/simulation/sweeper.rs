@@ -124,6 +124,7 @@ impl Sim {
                 account_id: self.account_facts().account_id,
                 listed_at: now,
                 users: self.iam.list(&path, now),
+                quarantined: Default::default(),
                 census: Census::default(),
                 report: self.iam.report(now),
                 path,

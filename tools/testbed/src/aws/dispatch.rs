@@ -116,6 +116,7 @@ const IAM: &[(&str, Handler)] = &[
     ("AttachUserPolicy", policies::attach),
     ("DetachUserPolicy", policies::detach),
     ("ListAttachedUserPolicies", policies::list_attached),
+    ("ListEntitiesForPolicy", policies::list_entities),
     ("PutUserPolicy", policies::put_inline),
     ("GetUserPolicy", policies::get_inline),
     ("DeleteUserPolicy", policies::delete_inline),

@@ -5,7 +5,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::dispatch::{Answer, Ctx};
 use super::error::AwsError;
 use super::policy;
-use super::state::State;
+use super::state::{State, User};
 use super::users::paged;
 use super::xml::Xml;
 
@@ -115,6 +115,22 @@ pub(super) fn list_attached(ctx: &mut Ctx<'_>) -> Answer {
         .map(|arn| attached_policy(arn));
     let (attached, marker) = ctx.params.page(attached)?;
     let xml = Xml::new().members("AttachedPolicies", attached);
+    Ok(Some(paged(xml, marker)))
+}
+
+/// `ListEntitiesForPolicy`, as far as users go: groups and roles have none of
+/// their own here.
+pub(super) fn list_entities(ctx: &mut Ctx<'_>) -> Answer {
+    let arn = ctx.params.require("PolicyArn")?;
+    check_exists(ctx.state, arn)?;
+    let prefix = ctx.params.get("PathPrefix").unwrap_or("/");
+    let has = |user: &&User| user.attached.contains(arn) && user.path.starts_with(prefix);
+    let users = ctx.state.users.values().filter(has).map(|user| {
+        let xml = Xml::new().leaf("UserName", &user.name);
+        (user.name.clone(), xml)
+    });
+    let (users, marker) = ctx.params.page(users)?;
+    let xml = Xml::new().members("PolicyUsers", users);
     Ok(Some(paged(xml, marker)))
 }
 

@@ -93,7 +93,14 @@ const TARGETS: &[(Target, &[&str])] = &[
     ),
     (Target::Mfa, &["iam:DeleteVirtualMFADevice"]),
     (Target::NewMfa, &["iam:CreateVirtualMFADevice"]),
-    (Target::Policy, &["iam:GetPolicy", "iam:DeletePolicy"]),
+    (
+        Target::Policy,
+        &[
+            "iam:GetPolicy",
+            "iam:DeletePolicy",
+            "iam:ListEntitiesForPolicy",
+        ],
+    ),
     (Target::NewPolicy, &["iam:CreatePolicy"]),
     (Target::Role, &["sts:AssumeRole"]),
     (Target::Federated, &["sts:GetFederationToken"]),
