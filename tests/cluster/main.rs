@@ -24,6 +24,7 @@ mod least_policy;
 mod metrics_access;
 mod moto;
 mod operations;
+mod out_of_service;
 mod outbound;
 mod pacing;
 mod proof;

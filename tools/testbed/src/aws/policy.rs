@@ -30,6 +30,26 @@ const MANAGED: [(&str, &[&str]); 8] = [
     ("job-function/ViewOnlyAccess", &["iam:List*"]),
 ];
 
+/// The AWS-managed policies by which AWS cripples a user whose key it found in
+/// public, and what they deny of IAM.
+const QUARANTINES: [&str; 3] = [
+    "AWSCompromisedKeyQuarantine",
+    "AWSCompromisedKeyQuarantineV2",
+    "AWSCompromisedKeyQuarantineV3",
+];
+const QUARANTINED: [&str; 10] = [
+    "iam:AddUserToGroup",
+    "iam:AttachGroupPolicy",
+    "iam:AttachUserPolicy",
+    "iam:CreateAccessKey",
+    "iam:CreateLoginProfile",
+    "iam:CreateUser",
+    "iam:DetachUserPolicy",
+    "iam:PutGroupPolicy",
+    "iam:PutUserPolicy",
+    "iam:UpdateAccessKey",
+];
+
 /// What a policy says that only has to exist.
 pub(super) fn harmless() -> String {
     allow(&["s3:GetObject"])
@@ -38,13 +58,20 @@ pub(super) fn harmless() -> String {
 /// The ARNs and documents of AWS's own policies.
 pub(super) fn managed() -> impl Iterator<Item = (String, String)> {
     let arn = |name| format!("arn:aws:iam::aws:policy/{name}");
+    let quarantines = QUARANTINES.iter();
+    let quarantines = quarantines.map(move |name| (arn(name), document("Deny", &QUARANTINED)));
     MANAGED
         .iter()
         .map(move |(name, actions)| (arn(name), allow(actions)))
+        .chain(quarantines)
 }
 
 fn allow(actions: &[&str]) -> String {
-    let statement = json!({"Effect": "Allow", "Action": actions, "Resource": "*"});
+    document("Allow", actions)
+}
+
+fn document(effect: &str, actions: &[&str]) -> String {
+    let statement = json!({"Effect": effect, "Action": actions, "Resource": "*"});
     json!({"Version": "2012-10-17", "Statement": [statement]}).to_string()
 }
 
