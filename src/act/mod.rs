@@ -4,6 +4,7 @@ mod account;
 mod calls;
 mod claim;
 mod events;
+mod identity;
 mod request;
 mod root_secret;
 mod secret;
@@ -12,6 +13,7 @@ mod workload;
 
 pub use calls::KubeCalls;
 pub use events::Announcer;
+pub use identity::{RECORDS, Records};
 pub use root_secret::RootSecret;
 pub use status::{HasStatus, write_status};
 

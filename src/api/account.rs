@@ -247,6 +247,8 @@ pub struct AwsAccountStatus {
     /// if not, why; absent where that is not asked for.
     /// `Swept`: whether every IAM user of ours belongs to a request, and if
     /// not, why; absent before the first sweep.
+    /// `Unique`: whether no copy of this cluster works with this cluster's id in
+    /// the AWS account, and if not, what to do; absent before that is known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -5,6 +5,7 @@ use std::error::Error;
 use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
 
 use super::broken_link::{broken_link, causes};
+use super::tenure::NotHeld;
 use crate::leader::NotLeading;
 use crate::plan::effect::{Fault, FaultClass};
 use crate::text::cut;
@@ -24,7 +25,10 @@ where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
     let SdkError::ServiceError(service) = error else {
-        if let Some(why) = not_leading(error) {
+        if let Some(why) = refused_by_us::<NotLeading>(error) {
+            return why.fault();
+        }
+        if let Some(why) = refused_by_us::<NotHeld>(error) {
             return why.fault();
         }
         if let Some(link) = broken_link(error) {
@@ -166,8 +170,8 @@ pub(super) fn incomplete(what: &str) -> Fault {
 }
 
 /// The gate's refusal, if that is what ended the call.
-fn not_leading(error: &(dyn Error + 'static)) -> Option<NotLeading> {
-    causes(error).find_map(|cause| cause.downcast_ref::<NotLeading>().copied())
+fn refused_by_us<T: Error + Copy + 'static>(error: &(dyn Error + 'static)) -> Option<T> {
+    causes(error).find_map(|cause| cause.downcast_ref::<T>().copied())
 }
 
 fn innermost(error: &(dyn Error + 'static)) -> String {

@@ -1,10 +1,11 @@
 //! The last thing that happens before a call leaves the process: is it still
-//! ours to make?
+//! ours to make? As far as other instances are concerned, and other clusters.
 
 use aws_sdk_iam::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_iam::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_iam::error::BoxError;
 
+use super::tenure::Tenure;
 use crate::leader::Leadership;
 
 /// Stops calls of an instance that does not lead.
@@ -15,11 +16,20 @@ use crate::leader::Leadership;
 #[derive(Clone, Debug)]
 pub(super) struct Leading {
     leadership: Leadership,
+    tenure: Tenure,
 }
 
 impl Leading {
     pub(super) fn new(leadership: Leadership) -> Self {
-        Self { leadership }
+        Self {
+            leadership,
+            tenure: Tenure::assumed(),
+        }
+    }
+
+    /// The same for calls of a cluster that has to hold its identity.
+    pub(super) fn with(self, tenure: Tenure) -> Self {
+        Self { tenure, ..self }
     }
 }
 
@@ -35,7 +45,8 @@ impl Intercept for Leading {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        self.leadership.check().map_err(BoxError::from)
+        self.leadership.check()?;
+        self.tenure.check().map_err(BoxError::from)
     }
 }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
-use super::Session;
+use super::{Session, Tenure};
+use crate::plan::admission::AccountFacts;
+use crate::plan::identity::Standing;
 use crate::plan::reasons::{Reason, Verdict};
 use crate::plan::view::AccountView;
 
@@ -15,6 +17,7 @@ use crate::plan::view::AccountView;
 #[derive(Clone)]
 pub struct Accounts {
     entries: Arc<RwLock<HashMap<String, Entry>>>,
+    tenures: Arc<RwLock<HashMap<IdentityKey, Tenure>>>,
     changed: watch::Sender<()>,
 }
 
@@ -22,7 +25,28 @@ impl Default for Accounts {
     fn default() -> Self {
         Self {
             entries: Arc::default(),
+            tenures: Arc::default(),
             changed: watch::Sender::new(()),
+        }
+    }
+}
+
+/// Where a cluster has one identity: an AWS account, and the path under which
+/// users are made there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct IdentityKey {
+    /// The 12-digit account id.
+    pub account_id: String,
+    /// The account's path, without the cluster id.
+    pub path: String,
+}
+
+impl IdentityKey {
+    /// The place that the session leads to.
+    pub fn of(facts: &AccountFacts) -> Self {
+        Self {
+            account_id: facts.account_id.clone(),
+            path: facts.path.clone(),
         }
     }
 }
@@ -127,10 +151,56 @@ impl Accounts {
         set_caps(&entries);
     }
 
+    /// The right to change what lies there: one for all sessions that lead there.
+    pub fn tenure(&self, facts: &AccountFacts) -> Tenure {
+        self.tenure_of(&IdentityKey::of(facts))
+    }
+
+    /// The same, by place.
+    pub fn tenure_of(&self, key: &IdentityKey) -> Tenure {
+        let mut tenures = self.tenures.write();
+        tenures.entry(key.clone()).or_default().clone()
+    }
+
+    /// Something may have changed for whoever waits for accounts.
+    pub fn nudge(&self) {
+        self.changed.send_replace(());
+    }
+
+    /// Is told of every change.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Whether it is being found out who holds the identity in the account.
+    pub fn is_verifying(&self, name: &str) -> bool {
+        self.standing(name) == Some(Standing::Verifying)
+    }
+
+    /// How the identity stands in an account by name, if it is signed in to.
+    pub fn standing(&self, name: &str) -> Option<Standing> {
+        let session = self.any_session(name)?;
+        Some(session.tenure().standing())
+    }
+
+    /// Who is signed in where: the names, and a session, whoever holds the
+    /// identity there.
+    pub fn places(&self) -> HashMap<IdentityKey, (Vec<String>, Arc<Session>)> {
+        let mut places = HashMap::new();
+        for (name, entry) in self.entries.read().iter() {
+            if let Some(session) = entry.state.session() {
+                let place = places.entry(IdentityKey::of(&session.facts));
+                let (names, _) = place.or_insert_with(|| (Vec::new(), session.clone()));
+                names.push(name.clone());
+            }
+        }
+        places
+    }
+
     /// The session with which everything may be done in this account.
     pub fn session(&self, name: &str) -> Option<Arc<Session>> {
         match &self.entries.read().get(name)?.state {
-            State::SignedIn(session) => Some(session.clone()),
+            State::SignedIn(session) if is_held(session) => Some(session.clone()),
             _ => None,
         }
     }
@@ -161,7 +231,11 @@ impl Accounts {
     pub fn session_for(&self, name: &str, id: Option<&str>) -> Option<Arc<Session>> {
         match id {
             None => self.session(name),
-            Some(id) => in_account(&self.entries.read(), name, id).cloned(),
+            Some(id) => {
+                let entries = self.entries.read();
+                let session = in_account(&entries, name, id);
+                session.filter(|session| is_held(session)).cloned()
+            }
         }
     }
 
@@ -170,6 +244,10 @@ impl Accounts {
     pub fn view(&self, name: &str, id: Option<&str>) -> AccountView {
         let entries = self.entries.read();
         let own = entries.get(name).map(|entry| &entry.state);
+        let stands = own.and_then(State::session).map(|s| s.tenure().standing());
+        if let Some(why) = stands.and_then(|standing| standing.obstacle(name)) {
+            return AccountView::NotReady(not_ready(name, why.reason.as_str()));
+        }
         let verdict = match own {
             Some(State::SignedIn(session))
                 if id.is_none_or(|id| session.facts.account_id == id) =>
@@ -223,6 +301,14 @@ fn in_account<'a>(
     };
     let named = entries.get(name).and_then(fits);
     named.or_else(|| entries.values().find_map(fits))
+}
+
+/// Whether calls may be made with it, as far as other clusters are concerned.
+fn is_held(session: &Session) -> bool {
+    matches!(
+        session.tenure().standing(),
+        Standing::Alone | Standing::Asked
+    )
 }
 
 impl State {

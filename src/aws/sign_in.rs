@@ -11,6 +11,7 @@ use super::broken_link::{BrokenLink, Cause, broken_link};
 use super::call::{CALL_TIMEOUT, Calls};
 use super::chain::{Expiry, LIMITS, with_chain};
 use super::leading::Leading;
+use super::tenure::Tenure;
 use crate::api::AwsAccountSpec;
 use crate::key_material::KeyMaterial;
 use crate::leader::Leadership;
@@ -43,6 +44,11 @@ pub struct Session {
     /// What decisions need to know of the account.
     pub facts: AccountFacts,
     pub(super) iam: aws_sdk_iam::Client,
+    /// For the marker, by which it is found out whether other calls may be made.
+    pub(super) identity: aws_sdk_iam::Client,
+    /// Whether they may.
+    pub(super) tenure: Tenure,
+    leading: Leading,
     /// For the calls that hand out credentials.
     pub(super) sts: aws_sdk_sts::Client,
     /// For proofs, which act as the key that is proven and may be asked by
@@ -212,14 +218,21 @@ impl Candidate {
         self.config.region().map_or(DEFAULT_REGION, |r| r.as_ref())
     }
 
-    /// The session, now that it is known whose it is.
-    pub fn session(&self, facts: AccountFacts) -> Session {
-        let gate = Leading::new(self.leadership.clone());
-        let iam = aws_sdk_iam::config::Builder::from(&self.config).interceptor(gate.clone());
+    /// The session, now that it is known whose it is. It makes calls only while
+    /// this cluster holds its identity there.
+    pub fn session(&self, facts: AccountFacts, tenure: Tenure) -> Session {
+        let leading = Leading::new(self.leadership.clone());
+        let gate = leading.clone().with(tenure.clone());
+        let config = || aws_sdk_iam::config::Builder::from(&self.config);
+        let identity = config().interceptor(leading.clone());
+        let iam = config().interceptor(gate.clone());
         let sts = aws_sdk_sts::config::Builder::from(&self.config).interceptor(gate);
         Session {
             calls: self.calls.of_account(&facts.account_id),
             facts,
+            identity: aws_sdk_iam::Client::from_conf(identity.build()),
+            tenure,
+            leading,
             iam: aws_sdk_iam::Client::from_conf(iam.build()),
             sts: aws_sdk_sts::Client::from_conf(sts.build()),
             prover: aws_sdk_sts::Client::new(&self.config),
@@ -246,12 +259,24 @@ impl Session {
         self.expiry.get()
     }
 
-    /// The same session, of an account whose settings changed.
-    pub fn with_facts(&self, facts: AccountFacts) -> Self {
+    /// The same session, of an account whose settings changed, and with them
+    /// perhaps the path under which the cluster has to hold its identity.
+    pub fn with_facts(&self, facts: AccountFacts, tenure: Tenure) -> Self {
+        let gate = self.leading.clone().with(tenure.clone());
+        let iam = aws_sdk_iam::config::Builder::from(&self.config).interceptor(gate.clone());
+        let sts = aws_sdk_sts::config::Builder::from(&self.config).interceptor(gate);
         Self {
             facts,
+            tenure,
+            iam: aws_sdk_iam::Client::from_conf(iam.build()),
+            sts: aws_sdk_sts::Client::from_conf(sts.build()),
             ..self.clone()
         }
+    }
+
+    /// The right by which it makes calls.
+    pub fn tenure(&self) -> Tenure {
+        self.tenure.clone()
     }
 
     /// How many calls a second a service takes from this account at present.

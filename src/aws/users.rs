@@ -127,7 +127,7 @@ impl Session {
     }
 }
 
-fn facts(user: User) -> UserFacts {
+pub(super) fn facts(user: User) -> UserFacts {
     let boundary = user.permissions_boundary;
     let tags = user.tags.unwrap_or_default().into_iter();
     UserFacts {

@@ -7,13 +7,14 @@ use kube::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::endpoints::{EndpointArgs, Inside};
+use super::identity::IdentityArgs;
 use super::shutdown;
 use super::sweep::SweepArgs;
 use super::version::Build;
-use crate::act::{Announcer, Hands, KubeCalls};
+use crate::act::{Announcer, Hands, KubeCalls, Records};
 use crate::aws::{Accounts, Calls, Signer, http, roots};
 use crate::controller::{
-    Context, Controllers, Desk, Ledger, Notices, Scope, SecretIndex, WaitingRoom,
+    Context, Controllers, Desk, IdentitySettings, Ledger, Notices, Scope, SecretIndex, WaitingRoom,
 };
 use crate::health::Readiness;
 use crate::leader::{Elector, Leadership};
@@ -71,6 +72,9 @@ pub(super) struct Args {
     #[command(flatten)]
     sweep: SweepArgs,
 
+    #[command(flatten)]
+    identity: IdentityArgs,
+
     /// Name of this instance in events and in the Lease.
     #[arg(long, env = "POD_NAME", default_value = "keylease")]
     instance: String,
@@ -105,6 +109,7 @@ async fn serve(args: Args) -> Result<(), String> {
         log_format,
         otlp_endpoint,
         sweep,
+        identity,
         instance,
         leader_elect,
     } = args;
@@ -145,6 +150,12 @@ async fn serve(args: Args) -> Result<(), String> {
         "keylease starts"
     );
 
+    // Before it leads: what it sees change from now on, its own cluster wrote.
+    let records = Records::new(client.clone(), &namespace, calls.clone());
+    let identity = IdentitySettings {
+        timing: identity.timing(),
+        at_start: records.all().await.ok(),
+    };
     let lost = CancellationToken::new();
     let (leadership, tenure) = if leader_elect {
         let mut elector = Elector::new(client.clone(), &namespace, &instance, metrics.clone());
@@ -188,6 +199,7 @@ async fn serve(args: Args) -> Result<(), String> {
         notices,
         requests: controllers.requests(),
         hand_over: hand_over.clone(),
+        identity,
         sweep: sweep.schedule(),
     };
     let work = controllers.run(Arc::new(context), noticed, readiness, stop);

@@ -6,6 +6,7 @@ mod controller;
 mod crds;
 mod endpoints;
 mod iam_policy;
+mod identity;
 pub mod plugin;
 mod reference;
 mod shutdown;

@@ -8,16 +8,17 @@ use kube::{Api, ResourceExt};
 
 use super::plugin::paint::{Paint, Tint};
 use super::plugin::table::{Cell, Table};
-use crate::act::{Announcer, Hands, KubeCalls};
+use crate::act::{Announcer, Hands, KubeCalls, Records};
 use crate::api::{AwsAccount, GoDuration};
-use crate::aws::{Calls, Session, Signer, http, roots};
+use crate::aws::{Calls, Session, Signer, Tenure, http, roots};
 use crate::controller::credentials;
 use crate::decode::Lenient;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::observe::cluster_id;
 use crate::plan::account;
-use crate::plan::effect::Fault;
+use crate::plan::effect::{Fault, FaultClass};
+use crate::plan::naming::marker_entry;
 use crate::plan::sign_in::SignIn;
 use crate::plan::sweep::guard::{Approval, Guard};
 use crate::plan::sweep::schedule::Schedule;
@@ -169,7 +170,7 @@ async fn sign_in(
     match outcome {
         SignIn::Identity { account_id, arn } if verdict.ready => {
             let facts = account::facts(account, &account_id, &arn, candidate.region());
-            Ok(candidate.session(facts))
+            Ok(candidate.session(facts, Tenure::assumed()))
         }
         _ => Err(verdict.message),
     }
@@ -196,6 +197,7 @@ async fn sweep(
     if args.dry_run || findings.guard.halts() {
         return Ok(findings.orphans().count());
     }
+    alone(session, args, sweeper).await?;
     let mut left = 0;
     for user in findings.orphans() {
         let (gone, what) = match sweeper.remove(user, session).await {
@@ -212,6 +214,38 @@ async fn sweep(
         println!("{}: {what}", user.name);
     }
     Ok(left)
+}
+
+/// Whether the users here are this cluster's to remove: a copy of the cluster has
+/// the same id, and knows less of its requests.
+async fn alone(session: &Session, args: &Args, sweeper: &Sweeper) -> Result<(), Fault> {
+    let Hands { client, calls, .. } = &sweeper.hands;
+    let records = Records::new(client.clone(), &args.namespace, calls.clone());
+    let name = marker_entry(
+        &sweeper.cluster,
+        &session.facts.account_id,
+        &session.facts.path,
+    );
+    let record = records.all().await?.remove(&name);
+    let marker = session.marker(&sweeper.cluster).await?;
+    let held = match (&record, &marker) {
+        // No operator that keeps a marker has run here.
+        (None, None) => true,
+        (Some(record), Some(marker)) => {
+            record.stopped.is_none() && record.knows(marker.epoch.as_ref())
+        }
+        _ => false,
+    };
+    match held {
+        true => Ok(()),
+        false => Err(Fault {
+            class: FaultClass::Refused,
+            message: "another cluster works with this cluster's id in the AWS account, or nobody \
+                      knows yet; nothing is removed. The condition Unique of the AwsAccount says \
+                      more"
+                .to_owned(),
+        }),
+    }
 }
 
 /// Shows what was found; users that requests account for as a number only.
@@ -264,7 +298,7 @@ fn told(fault: Fault) -> String {
     fault.message
 }
 
-fn duration(text: &str) -> Result<SignedDuration, String> {
+pub(super) fn duration(text: &str) -> Result<SignedDuration, String> {
     let duration = GoDuration::from(text).get().map_err(|e| e.to_string())?;
     if duration.is_negative() {
         return Err("a duration cannot be negative".to_owned());

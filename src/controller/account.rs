@@ -57,6 +57,8 @@ pub async fn reconcile(
 ) -> Result<Action, Infallible> {
     let name = account.metadata.name.clone().unwrap_or_default();
     keep_while_used(&account, &ctx.shared).await;
+    // A person may have confirmed something on it.
+    ctx.shared.accounts.nudge();
     let shared = &ctx.shared;
     if let (Some(verdict), false) = (
         account::unreadable(&account),
@@ -205,7 +207,8 @@ async fn sign_in(
     let (verdict, kept, news, good_for) = match (&outcome, candidate) {
         (SignIn::Identity { account_id, arn }, Some(candidate)) if verdict.ready => {
             let facts = account::facts(account, account_id, arn, candidate.region());
-            let session = candidate.session(facts);
+            let tenure = shared.accounts.tenure(&facts);
+            let session = candidate.session(facts, tenure);
             let good_for = ctx.sign_ins.worked(name, version, basis, session.expires());
             // All are told of a sign-in that worked: an hour is the longest that
             // anything overlooked stays so.
@@ -219,12 +222,27 @@ async fn sign_in(
             (verdict, kept, news, good_for)
         }
     };
+    let verdict = overruled(name, verdict, shared);
     report(account, &outcome, kept, &verdict, shared).await;
     if news {
         let whom = Concerned::ByAccount(name.to_owned());
         shared.notices.concerns(whom);
     }
     good_for
+}
+
+/// The same, unless another cluster stands in the way of an account that is
+/// signed in to.
+fn overruled(name: &str, verdict: AccountVerdict, ctx: &Context) -> AccountVerdict {
+    let standing = ctx.accounts.standing(name).filter(|_| verdict.ready);
+    match standing.and_then(|standing| standing.obstacle(name)) {
+        Some(why) => AccountVerdict {
+            ready: false,
+            reason: why.reason.as_str(),
+            message: why.message,
+        },
+        None => verdict,
+    }
 }
 
 /// A sign-in did not work: what that means for the session there was. With the
@@ -248,7 +266,9 @@ fn without(
     let news = match kept {
         Kept::Whole => {
             let facts = account::facts(account, &known.account_id, &known.arn, &known.region);
-            ctx.accounts.signed_in(name, session.with_facts(facts))
+            let tenure = ctx.accounts.tenure(&facts);
+            ctx.accounts
+                .signed_in(name, session.with_facts(facts, tenure))
         }
         Kept::ToRevoke => {
             let session = session.as_ref().clone();

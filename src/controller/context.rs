@@ -8,6 +8,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use tokio_util::sync::CancellationToken;
 
 use super::desk::Desk;
+use super::identity::IdentitySettings;
 use super::ledger::Ledger;
 use super::scope::Scope;
 use super::secret_index::SecretIndex;
@@ -58,6 +59,8 @@ pub struct Context {
     /// Cancelled when what is under way is left to the next leader: no further
     /// step is taken then.
     pub hand_over: CancellationToken,
+    /// How other clusters with the same id are told from this one.
+    pub identity: IdentitySettings,
     /// When accounts are swept, and within which bounds; `None`: never.
     pub sweep: Option<Schedule>,
 }
@@ -136,6 +139,12 @@ impl Notices {
         // The receivers live as long as their controllers; at shutdown there
         // is nobody left to tell.
         let _ = self.suspects.unbounded_send(ObjectRef::new(account));
+    }
+
+    /// Whether calls may be made for this account changed.
+    pub fn stands(&self, account: &str) {
+        let _ = self.used.unbounded_send(ObjectRef::new(account));
+        self.concerns(Concerned::ByAccount(account.to_owned()));
     }
 
     /// A lease of this role, in this account, came or went.

@@ -7,6 +7,7 @@ mod concerned;
 mod context;
 mod desk;
 mod hold;
+mod identity;
 mod ledger;
 mod relabelled;
 mod request;
@@ -19,6 +20,7 @@ mod sweep;
 mod waiting_room;
 mod watches;
 
+pub use self::identity::IdentitySettings;
 pub use account::credentials;
 pub use context::{Concerned, Context, Noticed, Notices};
 pub use desk::Desk;
@@ -27,7 +29,7 @@ pub use scope::Scope;
 pub use secret_index::SecretIndex;
 pub use waiting_room::WaitingRoom;
 
-use std::convert::{Infallible, identity};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -108,7 +110,7 @@ impl Controllers {
                 "watch_requests",
                 REQUESTS,
                 readiness,
-                identity,
+                std::convert::identity,
                 served,
             ),
         }
@@ -157,6 +159,13 @@ impl Controllers {
             readiness.clone(),
             stop.clone(),
         );
+        let ended = CancellationToken::new();
+        let identities = identity::run(
+            ctx.clone(),
+            self.accounts.store(),
+            readiness.clone(),
+            ended.clone(),
+        );
         let accounts = run_accounts(self.accounts, ctx.clone(), suspects, used, stop.clone());
         let roles = run_roles(
             self.roles,
@@ -173,8 +182,14 @@ impl Controllers {
             stop.clone(),
         );
         let sign_in = stop.run_until_cancelled(sign_in);
-        futures::join!(accounts, roles, requests, sign_in, sweeps);
-        closing::finish(&ctx, REQUEST_CONCURRENCY).await;
+        let work = async {
+            futures::join!(accounts, roles, requests, sign_in, sweeps);
+            closing::finish(&ctx, REQUEST_CONCURRENCY).await;
+            // What is under way makes calls, and so the identity is looked after
+            // until it has ended.
+            ended.cancel();
+        };
+        futures::join!(work, identities);
     }
 }
 

@@ -240,12 +240,13 @@ impl Desk<'_> {
         let shared = &self.ctx.shared;
         let key = self.stored.take().ok_or_else(|| lacking("a key"))?;
         let id = key.id().to_owned();
-        let facts = self.session()?.facts.clone();
+        let current = self.session()?;
+        let (facts, tenure) = (current.facts.clone(), current.tenure());
         let credentials = Credentials::Static(key);
         let candidate = shared.signer.prepare(credentials, &self.account.spec).await;
         match candidate.identify().await {
             SignIn::Identity { arn, .. } if arn == facts.arn => {
-                let session = candidate.session(facts);
+                let session = candidate.session(facts, tenure);
                 shared.accounts.signed_in(self.name, session);
                 self.ctx.sign_ins.uses_key(self.name, &id);
                 Ok(Outcome::Done)

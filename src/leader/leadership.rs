@@ -71,7 +71,7 @@ impl Leadership {
 
 /// Time since the machine was started. On Linux that includes the time for
 /// which it was suspended, which [`std::time::Instant`] leaves out.
-pub(super) fn now() -> Duration {
+pub fn now() -> Duration {
     #[cfg(target_os = "linux")]
     let clock = ClockId::Boottime;
     #[cfg(not(target_os = "linux"))]

@@ -12,7 +12,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
 
-pub use leadership::{Leadership, NotLeading};
+pub use leadership::{Leadership, NotLeading, now as uptime};
 
 use crate::act::{FIELD_MANAGER, KubeCalls};
 use crate::health::Readiness;

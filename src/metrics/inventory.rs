@@ -14,7 +14,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::api::{AwsAccount, AwsRole, Phase};
+use crate::api::{AwsAccount, AwsRole, ConditionType, Phase, get_condition};
 use crate::cache::{Filed, Glance};
 
 /// Labels of requests.
@@ -39,6 +39,14 @@ struct RoleLabels {
 struct AccountLabels {
     /// `true` or `false`: whether the operator is signed in.
     ready: &'static str,
+}
+
+/// Labels of the identity in an account.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct IdentityLabels {
+    /// `alone`, `seen`, `holds` or `unknown`: what is known of a copy of this
+    /// cluster.
+    twin: &'static str,
 }
 
 /// Labels of the operator's own keys.
@@ -74,6 +82,7 @@ pub struct Inventory {
     stuck: Family<RoleLabels, Gauge>,
     stuck_left: Family<RoleLabels, Gauge>,
     accounts: Family<AccountLabels, Gauge>,
+    identities: Family<IdentityLabels, Gauge>,
     root_keys: Family<RootKeyLabels, Gauge>,
     unreadable: Family<KindLabels, Gauge>,
     caches: Arc<OnceLock<Caches>>,
@@ -91,6 +100,10 @@ struct Counts {
     stuck: BTreeMap<RoleLabels, (i64, i64)>,
     ready: i64,
     not_ready: i64,
+    alone: i64,
+    twin_seen: i64,
+    twin_holds: i64,
+    unknown: i64,
     root_keys: BTreeMap<RootKeyLabels, i64>,
     unreadable_accounts: i64,
     unreadable_roles: i64,
@@ -107,6 +120,7 @@ impl Inventory {
             stuck: Family::default(),
             stuck_left: Family::default(),
             accounts: Family::default(),
+            identities: Family::default(),
             root_keys: Family::default(),
             unreadable: Family::default(),
             caches: Arc::default(),
@@ -141,6 +155,11 @@ impl Inventory {
             "accounts",
             "AwsAccounts, by whether the operator is signed in to them",
             all.accounts.clone(),
+        );
+        registry.register(
+            "account_identities",
+            "AwsAccounts, by what is known of a copy of this cluster that works there",
+            all.identities.clone(),
         );
         registry.register(
             "root_key_rotated_timestamp_seconds",
@@ -202,6 +221,16 @@ impl Inventory {
         ] {
             self.unreadable.get_or_create(&KindLabels { kind }).set(n);
         }
+        for (twin, n) in [
+            ("alone", counts.alone),
+            ("seen", counts.twin_seen),
+            ("holds", counts.twin_holds),
+            ("unknown", counts.unknown),
+        ] {
+            self.identities
+                .get_or_create(&IdentityLabels { twin })
+                .set(n);
+        }
         self.root_keys.clear();
         for (labels, made) in counts.root_keys {
             self.root_keys.get_or_create(&labels).set(made);
@@ -243,6 +272,13 @@ impl Counts {
             match status.conditions.iter().any(ready) {
                 true => counts.ready += 1,
                 false => counts.not_ready += 1,
+            }
+            let unique = get_condition(&status.conditions, ConditionType::Unique);
+            match unique.map(|c| c.reason.as_str()) {
+                Some("Alone") => counts.alone += 1,
+                Some("TwinSeen") => counts.twin_seen += 1,
+                Some("TwinHolds") => counts.twin_holds += 1,
+                _ => counts.unknown += 1,
             }
             if let (Some(account), Some(key)) = (status.account_id, status.root_key) {
                 let made = key.rotated_at.0.as_second();

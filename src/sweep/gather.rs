@@ -14,9 +14,10 @@ use crate::aws::Session;
 use crate::decode::Lenient;
 use crate::observe::cluster_id;
 use crate::plan::effect::{Fault, FaultClass};
+use crate::plan::naming::is_marker_name;
 use crate::plan::sweep::census::Census;
 use crate::plan::sweep::status::ReportState;
-use crate::plan::sweep::{Picture, swept_path};
+use crate::plan::sweep::{ListedUser, Picture, swept_path};
 
 /// Requests on a page of the list.
 const PAGE: u32 = 500;
@@ -27,6 +28,12 @@ pub struct Gathered {
     pub picture: Picture,
     /// Whether there was a credential report.
     pub report: ReportState,
+}
+
+/// All but the marker of the cluster's identity, which belongs to no request.
+fn leased(mut users: Vec<ListedUser>) -> Vec<ListedUser> {
+    users.retain(|user| !is_marker_name(&user.name));
+    users
 }
 
 impl Sweeper {
@@ -46,7 +53,7 @@ impl Sweeper {
             Err(fault) => (None, ReportState::Missing(fault.message)),
         };
         let listed_at = Timestamp::now();
-        let users = session.list_users(&path).await?;
+        let users = leased(session.list_users(&path).await?);
         let quarantined = session.quarantined_users(&path).await;
         let quarantined = quarantined.unwrap_or_else(|fault| {
             // Counted as a call that failed; the rest is swept all the same.

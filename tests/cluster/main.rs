@@ -41,4 +41,5 @@ mod static_users;
 mod sweep;
 mod traces;
 mod trust;
+mod twins;
 mod unreadable;

@@ -9,7 +9,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use keylease::api::AwsAccountSpec;
-use keylease::aws::{Calls, Credentials, Session, Signer};
+use keylease::aws::{Calls, Credentials, Session, Signer, Tenure};
 use keylease::key_material::KeyMaterial;
 use keylease::leader::Leadership;
 use keylease::metrics::Metrics;
@@ -94,7 +94,7 @@ impl Echo {
             ..AwsAccountSpec::default()
         };
         let candidate = signer.prepare(key, &spec).await;
-        candidate.session(samples::account())
+        candidate.session(samples::account(), Tenure::assumed())
     }
 }
 

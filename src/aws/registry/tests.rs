@@ -23,12 +23,8 @@ async fn session(name: &str, id: &str) -> Session {
     let key = KeyMaterial::new("AKIA1".into(), "secret".into(), None);
     let candidate = signer.prepare(Credentials::Static(key), &spec).await;
     let account = AwsAccount::new(name, spec);
-    candidate.session(account::facts(
-        &account,
-        id,
-        "arn:aws:iam::1:user/a",
-        "eu-west-1",
-    ))
+    let facts = account::facts(&account, id, "arn:aws:iam::1:user/a", "eu-west-1");
+    candidate.session(facts, Tenure::assumed())
 }
 
 #[test]

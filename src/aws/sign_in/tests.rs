@@ -241,7 +241,11 @@ async fn a_call_without_credentials_was_not_sent() {
     let candidate = prepared(&[FIRST], answer).await;
     let account = account(&[FIRST]);
     let facts = crate::plan::account::facts(&account, "123456789012", "", "eu-west-1");
-    let fault = candidate.session(facts).list_keys("a").await.unwrap_err();
+    let fault = candidate
+        .session(facts, crate::aws::Tenure::assumed())
+        .list_keys("a")
+        .await
+        .unwrap_err();
     assert_eq!(fault.class, FaultClass::Unavailable);
     let told = format!("spec.assumeRoles[0] ({FIRST}): AccessDenied: not authorized");
     assert!(fault.message.ends_with(&told), "{}", fault.message);

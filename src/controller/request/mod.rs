@@ -106,6 +106,16 @@ fn seat(view: &View, ctx: &Context) -> Result<Option<Seat>, Option<Duration>> {
         return Ok(None);
     }
     let role = ctx.roles.get(&ObjectRef::new(&request.spec.role_ref.name));
+    let wanted = view.account_wanted().map(|(name, _)| name);
+    let named = role.as_ref().map(|r| r.spec.account_ref.name.clone());
+    // Whether this cluster may change anything there is known in some seconds;
+    // then it is called.
+    if wanted
+        .or(named)
+        .is_some_and(|a| ctx.accounts.is_verifying(&a))
+    {
+        return Err(Some(SECOND_LOOK));
+    }
     let service = pacing::service(view, role.as_deref());
     let priority = Priority::of(view, now);
     let account = view

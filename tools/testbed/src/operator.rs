@@ -34,7 +34,8 @@ impl Operator {
     /// `KEYLEASE_METRICS_ADDR`, `KEYLEASE_METRICS_ACCESS=loopback` and
     /// `KEYLEASE_LEADER_ELECT=false`, and nothing else of this process's:
     /// one that is killed and started again would have to wait for its own
-    /// Lease to run out. `extra_env` adds and overrides.
+    /// Lease to run out. `KEYLEASE_IDENTITY_CHECK` and `_SETTLE` are short, for
+    /// the same reason: the fake's readers do not lag. `extra_env` adds and overrides.
     ///
     /// # Errors
     /// When it cannot be started. Use [`Operator::wait_ready`] next.
@@ -56,6 +57,8 @@ impl Operator {
             .env("KUBECONFIG", kubeconfig.display().to_string())
             .env("POD_NAMESPACE", NAMESPACE)
             .env("KEYLEASE_LEADER_ELECT", "false")
+            .env("KEYLEASE_IDENTITY_CHECK", "1s")
+            .env("KEYLEASE_IDENTITY_SETTLE", "200ms")
             .env("KEYLEASE_HTTP_ADDR", &http_addr)
             .env("KEYLEASE_METRICS_ADDR", &metrics_addr)
             .env("KEYLEASE_METRICS_ACCESS", "loopback");

@@ -158,15 +158,27 @@ impl FakeAws {
         self.users_under("/")
     }
 
-    /// The users whose path starts with `prefix`, such as `/keylease/`.
+    /// The users whose path starts with `prefix`, such as `/keylease/`, but for
+    /// [`FakeAws::markers`].
     #[must_use]
     pub fn users_under(&self, prefix: &str) -> Vec<UserView> {
+        let mut users = self.everybody();
+        users.retain(|user| user.path.starts_with(prefix) && !is_marker(user));
+        users
+    }
+
+    /// The users that stand for clusters and not for leases.
+    #[must_use]
+    pub fn markers(&self) -> Vec<UserView> {
+        let mut users = self.everybody();
+        users.retain(is_marker);
+        users
+    }
+
+    fn everybody(&self) -> Vec<UserView> {
         let engine = self.engine.lock();
         let users = engine.state.users.values();
-        users
-            .filter(|user| user.path.starts_with(prefix))
-            .map(|user| engine.state.view(user))
-            .collect()
+        users.map(|user| engine.state.view(user)).collect()
     }
 
     /// One user.
@@ -277,4 +289,9 @@ impl Drop for FakeAws {
             let _ = thread.join();
         }
     }
+}
+
+/// Whether the name is that of a cluster's marker.
+fn is_marker(user: &UserView) -> bool {
+    user.name.starts_with("keylease-cluster-")
 }
