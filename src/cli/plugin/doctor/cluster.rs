@@ -34,7 +34,20 @@ pub(super) async fn accounts(session: &Session) -> Vec<Finding> {
         )
     };
     let odd = accounts.iter().filter_map(unreadable);
-    odd.chain(accounts.iter().map(judge)).collect()
+    let twins = accounts.iter().filter_map(twin);
+    odd.chain(accounts.iter().map(judge)).chain(twins).collect()
+}
+
+/// Whether a copy of the cluster was seen; one that holds its identity shows in
+/// readiness.
+fn twin(account: &AwsAccount) -> Option<Finding> {
+    let conditions = &account.status.as_ref()?.conditions;
+    let unique = get_condition(conditions, ConditionType::Unique)?;
+    let name = account.metadata.name.as_deref().unwrap_or_default();
+    (unique.reason == "TwinSeen").then(|| {
+        let what = format!("a copy of this cluster asked for what AwsAccount {name} has");
+        Finding::warn(what, &unique.message)
+    })
 }
 
 /// Whether each role can be served.
