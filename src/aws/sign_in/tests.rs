@@ -293,6 +293,7 @@ async fn from_source(
     let candidate = Candidate {
         config,
         expiry,
+        apart: signer.apart.clone(),
         broken: None,
         calls: signer.calls.clone(),
         leadership: Leadership::alone(),
