@@ -13,6 +13,11 @@ use super::{role, world};
 use crate::api::{ConditionType, Phase, RoleTtl, get_condition};
 use crate::plan::effect::{Attachment, FaultClass};
 use crate::plan::live::ROTATE_ANNOTATION;
+use crate::plan::work::PROOFS;
+
+/// The place of `publish_secret` in a rotation, after `read_standing`, `begin`,
+/// `create_key` and the proofs.
+const PUBLICATION: usize = 3 + PROOFS as usize;
 
 const OTHER: &str = "arn:aws:iam::aws:policy/Other";
 
@@ -265,8 +270,7 @@ fn a_delivered_key_is_told_of_before_the_role_is_followed() {
     for closed in [false, true] {
         let mut world = rotating_world();
         run(&mut Operator::new(), &mut world, 44);
-        // begin, create_key, prove_key, publish_secret.
-        let mut dies = Operator::with_mishaps(&[(3, Mishap::DieAfter)]);
+        let mut dies = Operator::with_mishaps(&[(PUBLICATION, Mishap::DieAfter)]);
         world.now += SignedDuration::from_mins(2);
         dies.run_to_its_death(&mut world);
         assert_eq!(in_secret(&world), "AKIA2");
@@ -351,7 +355,7 @@ fn a_workload_that_cannot_be_rolled_holds_nothing_up() {
 fn a_lease_that_was_delivered_goes_on_past_the_end_in_the_status() {
     let mut world = rotating_world();
     run(&mut Operator::new(), &mut world, 44);
-    let mut dies = Operator::with_mishaps(&[(3, Mishap::DieAfter)]);
+    let mut dies = Operator::with_mishaps(&[(PUBLICATION, Mishap::DieAfter)]);
     world.now += SignedDuration::from_mins(2);
     dies.run_to_its_death(&mut world);
     world.now = status_end(&world) + SignedDuration::from_secs(5);

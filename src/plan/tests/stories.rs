@@ -12,6 +12,7 @@ use crate::plan::effect::Attachment;
 use crate::plan::intent::has_finalizer;
 use crate::plan::reasons::{Reason, Verdict};
 use crate::plan::view::AccountView;
+use crate::plan::work::PROOFS;
 
 fn ready_reason(world: &super::world::World) -> String {
     let status = world.request.as_ref().unwrap().status.as_ref().unwrap();
@@ -55,7 +56,7 @@ fn issuing_takes_three_iam_calls_and_one_proof() {
 #[test]
 fn a_key_that_nobody_was_given_is_taken_back_before_a_hand_over() {
     let proof = 5;
-    let publication = 6;
+    let publication = proof + PROOFS as usize;
     for (at, taken_back) in [(proof, true), (publication, true), (publication + 1, false)] {
         let mut world = world();
         let mut operator = Operator::with_mishaps(&[(at, Mishap::HandOver)]);
