@@ -87,11 +87,10 @@ pub(super) async fn run(
     while !stop.is_cancelled() {
         kept.retain(|_, keeper| !keeper.is_finished());
         for key in ctx.accounts.places().into_keys() {
-            if !kept.contains_key(&key) {
+            kept.entry(key).or_insert_with_key(|key| {
                 let keeper = Keeper::new(key.clone(), &ctx, accounts.clone());
-                let keeper = keepers.spawn(keeper.keep(ctx.accounts.changes(), stop.clone()));
-                kept.insert(key, keeper);
-            }
+                keepers.spawn(keeper.keep(ctx.accounts.changes(), stop.clone()))
+            });
         }
         tokio::select! {
             _ = changes.changed() => {}

@@ -109,7 +109,7 @@ fn edited(meta: &ObjectMeta) -> bool {
             let name = name.as_str();
             !ours.contains(name) && !merged.contains(name)
         }),
-        Noted::Number(number) => !(ours.is_empty() || !merged.is_empty()) && ours.len() < number,
+        Noted::Number(number) => !ours.is_empty() && merged.is_empty() && ours.len() < number,
         Noted::Nothing => !others.is_empty(),
     }
 }
