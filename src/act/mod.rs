@@ -9,6 +9,7 @@ mod request;
 mod root_secret;
 mod secret;
 mod status;
+mod trace;
 mod workload;
 
 pub use calls::KubeCalls;
@@ -16,6 +17,7 @@ pub use events::Announcer;
 pub use identity::{RECORDS, Records};
 pub use root_secret::RootSecret;
 pub use status::{HasStatus, write_status};
+pub use trace::EpochTraces;
 
 use jiff::Timestamp;
 use kube::Client;

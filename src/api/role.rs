@@ -88,6 +88,12 @@ pub struct AwsRoleSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_namespaces: Option<AllowedNamespaces>,
 
+    /// The labels and annotations that requests may put on their Secrets.
+    /// Replicators, reflectors and GitOps tools obey such marks, and may copy a
+    /// Secret into other namespaces. Absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_secret_metadata: Option<AllowedSecretMetadata>,
+
     /// How many leases there may be at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<RoleLimits>,
@@ -333,6 +339,25 @@ pub struct AllowedNamespaces {
     /// Selects namespaces by their labels. An empty selector selects nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
+}
+
+/// The keys of labels and annotations that requests may set with `secret.labels`
+/// and `secret.annotations`. A change applies to keys that are issued after it.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct AllowedSecretMetadata {
+    /// Keys of labels; `*` at the end stands for any rest. Empty or absent:
+    /// none. Example: `["app.kubernetes.io/*", "team"]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 317)), extend("x-kubernetes-list-type" = "set"))]
+    #[x_kube(validation = Rule::new("self.all(k, k.matches('^[A-Za-z0-9_./-]*[*]?$'))").message("allowedSecretMetadata takes keys of labels and annotations, with * at the end alone, as in app.kubernetes.io/*"))]
+    pub labels: Vec<String>,
+
+    /// Keys of annotations, in the same way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 317)), extend("x-kubernetes-list-type" = "set"))]
+    #[x_kube(validation = Rule::new("self.all(k, k.matches('^[A-Za-z0-9_./-]*[*]?$'))").message("allowedSecretMetadata takes keys of labels and annotations, with * at the end alone, as in app.kubernetes.io/*"))]
+    pub annotations: Vec<String>,
 }
 
 /// What the operator found out about the role.

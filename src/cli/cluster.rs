@@ -16,6 +16,15 @@ use crate::proxy::Proxies;
 /// # Errors
 /// Why there is none.
 pub(super) async fn client(proxies: &Proxies) -> Result<Client, String> {
+    let config = config(proxies).await?;
+    Client::try_from(config).map_err(|e| e.to_string())
+}
+
+/// The configuration of such a client.
+///
+/// # Errors
+/// Why there is none.
+pub(super) async fn config(proxies: &Proxies) -> Result<Config, String> {
     let mut config = Config::infer().await.map_err(|e| e.to_string())?;
     if let Ok(file) = Kubeconfig::read() {
         config.proxy_url = match proxy_url(&file) {
@@ -27,7 +36,7 @@ pub(super) async fn client(proxies: &Proxies) -> Result<Client, String> {
             None => proxies.of_url(&config.cluster_url).map(|p| p.url().clone()),
         };
     }
-    Client::try_from(config).map_err(|e| e.to_string())
+    Ok(config)
 }
 
 /// The `proxy-url` of the cluster of the current context.

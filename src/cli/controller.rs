@@ -129,9 +129,11 @@ async fn serve(args: Args) -> Result<(), String> {
     readiness.expect("API server");
     endpoints.serve_health(readiness.clone(), stop.clone());
 
-    let client = super::cluster::client(&proxies).await.map_err(|e| {
-        format!("no cluster to work for ({e}); set KUBECONFIG or run inside a cluster")
-    })?;
+    let no_cluster =
+        |e| format!("no cluster to work for ({e}); set KUBECONFIG or run inside a cluster");
+    let config = super::cluster::config(&proxies).await.map_err(no_cluster)?;
+    let traces_of_epochs = identity.traces(&config.cluster_url);
+    let client = Client::try_from(config).map_err(|e| no_cluster(e.to_string()))?;
     let inside = Inside {
         metrics: metrics.clone(),
         log_level,
@@ -155,6 +157,7 @@ async fn serve(args: Args) -> Result<(), String> {
     let identity = IdentitySettings {
         timing: identity.timing(),
         at_start: records.all().await.ok(),
+        traces: traces_of_epochs,
     };
     let lost = CancellationToken::new();
     let (leadership, tenure) = if leader_elect {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
 use super::{ACCOUNTS, REQUESTS};
-use crate::act::Records;
+use crate::act::{EpochTraces, Records};
 use crate::api::{AwsAccount, AwsAccountStatus};
 use crate::aws::{IdentityKey, Session, Tenure};
 use crate::health::Readiness;
@@ -40,6 +40,8 @@ pub struct IdentitySettings {
     /// The records as they were when the process was started, before it led;
     /// `None` where they could not be read.
     pub at_start: Option<BTreeMap<String, Record>>,
+    /// What processes of this pod leave for the next one.
+    pub traces: EpochTraces,
 }
 
 /// A clock that nobody sets, which began with the wall's time.
@@ -132,6 +134,7 @@ impl Keeper {
                 timing: settings.timing,
                 record: None,
                 at_start: settings.at_start.as_ref().map(newest),
+                local: None,
                 wanted: true,
                 releasing: false,
                 has_leases: true,
@@ -152,6 +155,7 @@ impl Keeper {
     }
 
     async fn keep(mut self, mut changes: watch::Receiver<()>, stop: CancellationToken) {
+        self.view.local = self.ctx.identity.traces.last(&self.entry).await;
         loop {
             self.look_around(&stop);
             let now = self.clock.now();
@@ -213,6 +217,9 @@ impl Keeper {
                 error = fault.message,
                 "effect on the identity failed"
             ),
+        }
+        if let (Effect::Create(epoch) | Effect::Claim(epoch), Ok(_)) = (effect, &outcome) {
+            self.ctx.identity.traces.leave(&self.entry, epoch).await;
         }
         let now = self.clock.now();
         self.view.record_outcome(effect, outcome, began, now);

@@ -62,6 +62,8 @@ pub enum Reason {
     RevocationDenied,
     /// The role does not allow the request's namespace.
     NamespaceNotAllowed,
+    /// The role does not allow a label or an annotation of the request's Secret.
+    MetadataNotAllowed,
     /// The request asks for a longer life than the role allows.
     TtlAboveMaximum,
     /// The request contradicts itself.
@@ -156,6 +158,7 @@ impl Reason {
             Self::QuotaExceeded => "QuotaExceeded",
             Self::RevocationDenied => "RevocationDenied",
             Self::NamespaceNotAllowed => "NamespaceNotAllowed",
+            Self::MetadataNotAllowed => "MetadataNotAllowed",
             Self::TtlAboveMaximum => "TtlAboveMaximum",
             Self::InvalidRequest => "InvalidRequest",
             Self::SecretConflict => "SecretConflict",
@@ -194,6 +197,7 @@ impl Reason {
     pub fn phase_without_credential(self) -> Phase {
         match self {
             Self::NamespaceNotAllowed
+            | Self::MetadataNotAllowed
             | Self::TtlAboveMaximum
             | Self::InvalidRequest
             | Self::SecretConflict

@@ -208,6 +208,20 @@ async fn a_request_names_who_asked() -> Story {
     let framed = ["patch", "awscr", "app", "--type=merge", "-p", framed];
     stage.kubectl(admin, &framed).await?;
     assert_eq!(stage.kubectl(admin, &name).await?, "admin");
+
+    // Where nothing writes the name, nobody goes on under that of another.
+    let binding = ["delete", "mutatingadmissionpolicybinding", "-l"];
+    let binding = [&binding[..], &["app.kubernetes.io/name=keylease"]].concat();
+    stage.kubectl(admin, &binding).await?;
+    wait::until_ok("the old name to be refused", SOON, || async {
+        let asked = stage.kubectl(admin, &name).await?;
+        let other = if asked == "jane" { admin } else { &jane };
+        let hours = ttl.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let spec = json!({"spec": {"ttl": format!("{hours}h")}}).to_string();
+        let patch = ["patch", "awscr", "app", "--type=merge", "-p", &spec];
+        stage.refused(other, &patch, "leaves no other name").await
+    })
+    .await?;
     Ok(())
 }
 

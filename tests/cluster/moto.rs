@@ -21,13 +21,14 @@ async fn caller(moto: &Moto, namespace: &Namespace, secret: &str) -> Result<Valu
     Ok(serde_json::from_str(&answer)?)
 }
 
-/// The names of all IAM users.
+/// The names of all IAM users but the one that marks the cluster's identity.
 async fn users(moto: &Moto) -> Result<Vec<String>> {
     let answer: Value = serde_json::from_str(&moto.aws_cli(&[], &["iam", "list-users"]).await?)?;
     let users = answer["Users"].as_array().context("no list")?;
     Ok(users
         .iter()
         .map(|u| u["UserName"].as_str().unwrap_or_default().to_owned())
+        .filter(|name| !name.starts_with("keylease-cluster-"))
         .collect())
 }
 

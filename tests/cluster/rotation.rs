@@ -137,9 +137,14 @@ async fn a_key_is_replaced_when_asked_and_not_otherwise() -> Story {
         .filter(|c| c.outcome == Outcome::Applied)
         .map(|c| c.op.as_str())
         .collect();
+    // Two looks at whether the key is in service, and the next one.
     assert_eq!(
         applied,
-        ["CreateAccessKey"],
+        [
+            "ListAccessKeys",
+            "ListAttachedUserPolicies",
+            "CreateAccessKey"
+        ],
         "the labels and the ttl cost calls"
     );
     let status = after.status.context("status")?;

@@ -14,8 +14,11 @@ use serde_json::json;
 
 use crate::harness::{Bed, KEYLEASE, LATER, Namespace, SOON, Scene, Settings, Story, client_of};
 
-/// Sweeps at once, and removes what no request accounts for.
-const SWEEPING: [(&str, &str); 2] = [
+/// Sweeps at once, and removes what no request accounts for. Of each other they
+/// hear in seconds: no reader of the stand-in lags.
+const SWEEPING: [(&str, &str); 4] = [
+    ("KEYLEASE_IDENTITY_CHECK", "1s"),
+    ("KEYLEASE_IDENTITY_SETTLE", "200ms"),
     ("KEYLEASE_SWEEP_INTERVAL", "6s"),
     ("KEYLEASE_SWEEP_MIN_AGE", "1s"),
 ];

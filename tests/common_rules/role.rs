@@ -15,6 +15,7 @@ pub fn cases() -> Vec<Case> {
     all.extend(ttls());
     all.extend(others());
     all.extend(namespaces());
+    all.extend(secret_metadata());
     all.extend(types());
     all.extend(static_users());
     all
@@ -287,6 +288,23 @@ fn namespaces() -> Vec<Case> {
             "should be at least 1 chars long",
         ),
         schema(KIND, names(&["a"]), names(&["a", "a"]), "Duplicate value"),
+    ]
+}
+
+fn secret_metadata() -> Vec<Case> {
+    let labels = |keys: &[&str]| json!({"allowedSecretMetadata": {"labels": keys}});
+    let annotations = |keys: &[&str]| json!({"allowedSecretMetadata": {"annotations": keys}});
+    let says = "allowedSecretMetadata takes keys of labels and annotations";
+    vec![
+        rule(
+            KIND,
+            labels(&["app.kubernetes.io/*"]),
+            labels(&["*/x"]),
+            says,
+        ),
+        rule(KIND, labels(&["*"]), labels(&["a b"]), says),
+        rule(KIND, labels(&[]), labels(&["a\n"]), says),
+        rule(KIND, annotations(&["a/b", "c"]), annotations(&["**"]), says),
     ]
 }
 

@@ -5,6 +5,7 @@ mod forms;
 mod names;
 mod namespaces;
 mod role;
+mod secret_metadata;
 
 pub use names::check_names;
 pub use namespaces::allows;
@@ -20,6 +21,7 @@ use super::ttl;
 use super::view::Usage;
 use crate::api::{AwsCredentialRequest, AwsRole, Defects, IamUser, OnExpiry};
 use namespaces::check_namespace;
+use secret_metadata::check_secret_metadata;
 
 /// What the operator knows of an account that it is signed in to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,6 +132,7 @@ fn judge(
 ) -> Result<Granted, Denial> {
     role::check_readable(role, account)?;
     check_namespace(request, role, namespace)?;
+    check_secret_metadata(request, role)?;
     check_role(role, account)?;
     let ttls = ttl::of_request(request, role)?;
     if request.spec.on_expiry == Some(OnExpiry::Rotate) {

@@ -18,6 +18,8 @@
 //!   record. A knock that stood for the holder's validity and two times the
 //!   readers' lag, without an answer and without another knock over it, leads to
 //!   the **claim**: a new epoch.
+//! - A container that starts again in its pod finds there which epoch the one
+//!   before it wrote, and claims at once if AWS holds that one and nobody knocks.
 //! - A standby that was there before the last leader's farewell knows that
 //!   farewell for its own cluster's, and claims at once. The first marker is
 //!   made by `CreateUser`, which is atomic.
@@ -221,7 +223,7 @@ fn fresh(view: &View, record: &Record, now: Timestamp) -> Step {
     let said_farewell = record.released && record.newest() == marker.epoch.as_ref();
     let age = now.duration_since(record.written).abs();
     // A farewell of this moment may not be seen yet.
-    let visible = later(record.written, view.timing.settle);
+    let visible = later(record.written, view.timing.settle + view.timing.fence());
     let too_early = seen.at < visible && age <= view.timing.settle * 2;
     if record.released && !said_farewell && too_early {
         return match now < visible {
@@ -236,6 +238,9 @@ fn fresh(view: &View, record: &Record, now: Timestamp) -> Step {
     if said_farewell && witnessed && age <= view.timing.valid() {
         return write(advanced(view, record, now), Then::Claim { waits: false });
     }
+    if is_own_trace(view, record, marker) {
+        return write(advanced(view, record, now), Then::Claim { waits: false });
+    }
     let wait = match said_farewell {
         true => view.timing.quiet(),
         false => view.timing.unanswered(marker.valid),
@@ -245,6 +250,17 @@ fn fresh(view: &View, record: &Record, now: Timestamp) -> Step {
         ..advanced(view, record, now)
     };
     write(knocking, Then::Knock { wait })
+}
+
+/// A former process of this very place wrote what AWS holds, so it was this
+/// cluster and not a copy. That process is dead; and nobody else knocks, who would
+/// have to wait longer than it takes to see our claim.
+fn is_own_trace(view: &View, record: &Record, marker: &Marker) -> bool {
+    let held = marker.epoch.as_ref();
+    held.is_some()
+        && held == view.local.as_ref()
+        && held == record.newest()
+        && view.asked_by(marker).is_none()
 }
 
 /// A knock stands. A look that tells against it has changed the stage.

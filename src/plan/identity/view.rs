@@ -66,6 +66,9 @@ pub struct View {
     /// The newest epoch on record when this process was started, long before it
     /// led; `None` where the record was not read then.
     pub at_start: Option<Option<Epoch>>,
+    /// The epoch that a former process of this very place (a container of this
+    /// pod) wrote last. A copy of the cluster has no copy of it.
+    pub local: Option<Epoch>,
     /// Whether an account of this cluster still leads here.
     pub wanted: bool,
     /// The process is about to end.

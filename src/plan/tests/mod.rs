@@ -53,6 +53,7 @@ pub(crate) fn role() -> AwsRole {
                 default: Some("1h".into()),
                 max: Some("24h".into()),
             }),
+            allowed_secret_metadata: None,
             allowed_namespaces: Some(AllowedNamespaces {
                 names: vec!["*".into()],
                 selector: None,

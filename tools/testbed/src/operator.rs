@@ -34,8 +34,7 @@ impl Operator {
     /// `KEYLEASE_METRICS_ADDR`, `KEYLEASE_METRICS_ACCESS=loopback` and
     /// `KEYLEASE_LEADER_ELECT=false`, and nothing else of this process's:
     /// one that is killed and started again would have to wait for its own
-    /// Lease to run out. `KEYLEASE_IDENTITY_CHECK` and `_SETTLE` are short, for
-    /// the same reason: the fake's readers do not lag. `extra_env` adds and overrides.
+    /// Lease to run out. `extra_env` adds and overrides.
     ///
     /// # Errors
     /// When it cannot be started. Use [`Operator::wait_ready`] next.
@@ -57,8 +56,8 @@ impl Operator {
             .env("KUBECONFIG", kubeconfig.display().to_string())
             .env("POD_NAMESPACE", NAMESPACE)
             .env("KEYLEASE_LEADER_ELECT", "false")
-            .env("KEYLEASE_IDENTITY_CHECK", "1s")
-            .env("KEYLEASE_IDENTITY_SETTLE", "200ms")
+            // The pod, as it were, is the control plane's one.
+            .env("KEYLEASE_STATE_DIR", state_dir(kubeconfig))
             .env("KEYLEASE_HTTP_ADDR", &http_addr)
             .env("KEYLEASE_METRICS_ADDR", &metrics_addr)
             .env("KEYLEASE_METRICS_ACCESS", "loopback");
@@ -228,6 +227,11 @@ pub fn printed_policy(bin: &Path, flags: &[&str]) -> Result<String> {
         );
     }
     String::from_utf8(output.stdout).context("the policy is no UTF-8")
+}
+
+/// What a container leaves for the next one lies beside the kubeconfig.
+fn state_dir(kubeconfig: &Path) -> String {
+    kubeconfig.with_file_name("state").display().to_string()
 }
 
 fn spawn(spec: &Spec, dir: &WorkDir) -> Result<Child> {

@@ -38,7 +38,8 @@ fn play(seed: u64) {
                 world.start(copy);
             }
             2 => world.kill(at),
-            3 => world.start(at),
+            3 if rng.bool() => world.start(at),
+            3 => world.start_again(at),
             4 if world.clusters[at].process.is_some() => {
                 world.view(at).releasing = true;
                 world.wake(at);

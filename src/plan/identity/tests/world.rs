@@ -10,7 +10,7 @@ use crate::plan::identity::{
 };
 
 pub(super) const TIMING: Timing = Timing {
-    check: SignedDuration::from_secs(10),
+    check: SignedDuration::from_secs(30),
     settle: SignedDuration::from_secs(5),
 };
 
@@ -53,6 +53,8 @@ struct Flight {
 pub(super) struct Cluster {
     pub name: &'static str,
     pub record: Option<Record>,
+    /// What the processes of this cluster's pod leave for the next one.
+    pub local: Option<Epoch>,
     pub process: Option<Process>,
     pub confirmed: Vec<String>,
     pub has_leases: bool,
@@ -88,6 +90,7 @@ impl World {
             clusters: vec![Cluster {
                 name: "A",
                 record: None,
+                local: None,
                 process: None,
                 confirmed: Vec::new(),
                 has_leases: true,
@@ -115,6 +118,7 @@ impl World {
         let copy = Cluster {
             name,
             record: self.clusters[0].record.clone(),
+            local: None,
             process: None,
             confirmed: self.clusters[0].confirmed.clone(),
             has_leases: true,
@@ -123,7 +127,17 @@ impl World {
         self.clusters.len() - 1
     }
 
-    /// Starts an operator in that cluster, which leads at once.
+    /// Starts a container in the pod of the one before.
+    pub fn start_again(&mut self, at: usize) {
+        let seen = self.clusters[at].record.as_ref().and_then(|r| r.newest());
+        let seen = seen.cloned();
+        let local = self.clusters[at].local.clone();
+        self.start_with(at, Some(seen));
+        self.view(at).local.clone_from(&local);
+        self.clusters[at].local = local;
+    }
+
+    /// Starts an operator in a new pod of that cluster, which leads at once.
     pub fn start(&mut self, at: usize) {
         let seen = self.clusters[at].record.as_ref().and_then(|r| r.newest());
         let seen = seen.cloned();
@@ -134,11 +148,13 @@ impl World {
     pub fn start_with(&mut self, at: usize, seen: Option<Option<Epoch>>) {
         let seed = self.rng.u64(..);
         let cluster = &mut self.clusters[at];
+        cluster.local = None;
         cluster.process = Some(Process {
             view: View {
                 timing: TIMING,
                 record: None,
                 at_start: seen,
+                local: None,
                 wanted: true,
                 releasing: false,
                 has_leases: cluster.has_leases,
@@ -256,6 +272,11 @@ impl World {
                     message: format!("simulated {}", class.as_str()),
                 });
                 let (effect, began) = (&flight.effect, flight.began);
+                if let (Effect::Claim(epoch) | Effect::Create(epoch), Ok(_)) = (effect, &outcome)
+                    && !flight.deadly
+                {
+                    self.clusters[at].local = Some(epoch.clone());
+                }
                 process
                     .view
                     .record_outcome(effect, outcome, began, self.now);
@@ -275,7 +296,10 @@ impl World {
         } else {
             self.log
                 .push(format!("{} {} dies", self.now, self.clusters[at].name));
-            self.start(at);
+            match self.rng.bool() {
+                true => self.start_again(at),
+                false => self.start(at),
+            }
         }
     }
 
