@@ -42,6 +42,9 @@ async fn a_key_that_sts_is_denied_to_is_delivered_and_told() -> Story {
     let scene = Scene::with_env("denied-proof", &[]).await?;
     scene.role(json!({})).await?;
     let aws = &scene.bed.aws;
+    // The operator itself is signed in.
+    scene.request("before", json!({})).await?;
+    scene.ready_within("before", SOON).await?;
     let denied = Fault::on("GetCallerIdentity", FaultKind::access_denied());
     aws.add_fault(denied);
     scene.request("app", json!({})).await?;

@@ -50,8 +50,9 @@ const ON_READ_GROUPS: [&str; 3] = [
 ];
 
 /// Calls that are made on a static user, which was there before and stays.
-const ON_STATIC_USERS: [&str; 4] = [
+const ON_STATIC_USERS: [&str; 5] = [
     "iam:GetUser",
+    "iam:ListAttachedUserPolicies",
     "iam:ListAccessKeys",
     "iam:CreateAccessKey",
     "iam:DeleteAccessKey",

@@ -103,8 +103,10 @@ impl Asked<'_> {
                 Principal::Aws(PrincipalId::String(self.caller.to_owned())),
                 self.action,
                 // No pattern but `*` has another service than IAM's or STS's.
-                Arn::parse(self.resource.unwrap_or("arn:none:none:::none"))
-                    .map_err(|e| e.to_string())?,
+                Arn::parse(&owned_by_number(
+                    self.resource.unwrap_or("arn:none:none:::none"),
+                ))
+                .map_err(|e| e.to_string())?,
                 self.context.clone(),
             );
             let evaluator = PolicyEvaluator::with_policies(policies);
@@ -134,11 +136,15 @@ fn parse(document: &str) -> Result<IAMPolicy, String> {
         Some(one) => vec![one],
         None => Vec::new(),
     };
-    for conditions in statements
-        .into_iter()
-        .filter_map(|s| s.get_mut("Condition"))
-    {
-        like_aws(conditions);
+    for statement in statements {
+        if let Some(conditions) = statement.get_mut("Condition") {
+            like_aws(conditions);
+        }
+        for field in ["Resource", "NotResource"] {
+            for resource in statement.get_mut(field).into_iter().flat_map(each) {
+                *resource = owned_by_number(resource).into();
+            }
+        }
     }
     // What AWS takes for granted, iam-rs wants to be said.
     if let Some(policy) = policy.as_object_mut() {
@@ -147,6 +153,27 @@ fn parse(document: &str) -> Result<IAMPolicy, String> {
             .or_insert_with(|| json!("2008-10-17"));
     }
     IAMPolicy::from_json(&policy.to_string()).map_err(|e| e.to_string())
+}
+
+/// One text, or each of a list.
+fn each(value: &mut Value) -> Vec<&mut String> {
+    match value {
+        Value::String(one) => vec![one],
+        Value::Array(all) => all
+            .iter_mut()
+            .filter_map(|v| match v {
+                Value::String(one) => Some(one),
+                _ => None,
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// AWS's own policies belong to the account `aws`, which iam-rs takes for none:
+/// here a number that nobody has stands for it.
+fn owned_by_number(arn: &str) -> String {
+    arn.replace(":iam::aws:", ":iam::000000000000:")
 }
 
 /// AWS documents that `ArnEquals` and `ArnLike` "behave identically"; iam-rs

@@ -98,6 +98,31 @@ fn an_action_without_resources_needs_a_star() {
     }
 }
 
+/// "IAM identifiers": AWS's own policies have `aws` for an account.
+#[test]
+fn awss_own_policies_are_resources_too() {
+    let none = Context::new();
+    let own = "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV2";
+    let action = "iam:ListEntitiesForPolicy";
+    for (resource, expected) in [
+        ("arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantine*", true),
+        ("arn:aws:iam::aws:policy/ReadOnlyAccess", false),
+        ("arn:aws:iam::123456789012:policy/*", false),
+    ] {
+        for resource in [
+            json!(resource),
+            json!(["arn:aws:iam::aws:policy/x", resource]),
+        ] {
+            let statement = json!({"Effect": "Allow", "Action": action, "Resource": resource});
+            assert_eq!(
+                allows(statement, action, own, &none),
+                expected,
+                "{resource}"
+            );
+        }
+    }
+}
+
 /// "Policy evaluation logic": an explicit deny wins; what nothing allows is not
 /// allowed.
 #[test]
