@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use super::roles::{Kind, STATIC_USER};
 use super::sim::Sim;
 use super::sweep_check;
-use crate::api::{AwsCredentialRequest, AwsCredentialRequestStatus, Phase};
+use crate::api::{AwsCredentialRequest, AwsCredentialRequestStatus, Lease, Phase};
 use crate::plan::effect::{Attachment, Effect};
 use crate::plan::intent::{Permission, user_name_of};
 use crate::plan::tests::world::World;
@@ -113,20 +113,23 @@ fn one(
     }
     let user = user_name_of(request, &World::cluster());
     let status = request.status.clone().unwrap_or_default();
-    if !is_served(sim, name, request, &status)? {
-        let secret = sim.cluster.secret(name);
-        return match sim.iam.users.get(&user) {
-            Some(left) => Err(format!(
-                "O1: phase {:?}, and there is {left:?}",
-                status.phase
-            )),
-            None if secret.is_some_and(|s| !s.owner.is_empty()) => {
-                Err(format!("phase {:?}, and there is a Secret", status.phase))
-            }
-            None => Ok(BTreeSet::new()),
-        };
-    }
-    let wanted = promised(sim, name, &status)?;
+    let wanted = match due(sim, name, request, &status)? {
+        Due::Nothing => {
+            let secret = sim.cluster.secret(name);
+            return match sim.iam.users.get(&user) {
+                Some(left) => Err(format!(
+                    "O1: phase {:?}, and there is {left:?}",
+                    status.phase
+                )),
+                None if secret.is_some_and(|s| !s.owner.is_empty()) => {
+                    Err(format!("phase {:?}, and there is a Secret", status.phase))
+                }
+                None => Ok(BTreeSet::new()),
+            };
+        }
+        Due::Lease => shown_of(&status).ok_or("O2: it has no credential")?,
+        Due::Secret => promised(sim, name, &status)?,
+    };
     match Kind::of(request) {
         Kind::Static => Ok(wanted),
         Kind::Sessions => Ok(BTreeSet::new()),
@@ -141,35 +144,51 @@ fn one(
     }
 }
 
-/// Whether there should be a credential: not after the end, without a role,
-/// beside another's Secret, or while another request holds the static user.
-fn is_served(
+/// What a request is to have.
+enum Due {
+    /// Nothing: its lease is over, or it never had one.
+    Nothing,
+    /// The lease that it has, which runs to its end, and no other.
+    Lease,
+    /// A lease, and a Secret with its key.
+    Secret,
+}
+
+/// Nothing is due after the end, without a role, or while another request holds
+/// the static user. Beside another's Secret there is no new lease.
+fn due(
     sim: &Sim,
     name: &str,
     request: &AwsCredentialRequest,
     status: &AwsCredentialRequestStatus,
-) -> Result<bool, String> {
-    let secret = sim.cluster.secret(name);
-    let foreign = secret.is_some_and(|s| s.owner.is_empty());
-    let ended = matches!(status.phase, Some(Phase::Expired | Phase::Revoked));
+) -> Result<Due, String> {
     let role = sim.cluster.role(&request.spec.role_ref.name);
-    let (Some(role), false, false) = (role, foreign, ended) else {
-        return Ok(false);
+    let ended = matches!(status.phase, Some(Phase::Expired | Phase::Revoked));
+    let (Some(role), false) = (role, ended) else {
+        return Ok(Due::Nothing);
     };
+    let secret = sim.cluster.secret(name);
+    if secret.is_some_and(|s| s.owner.is_empty()) {
+        let runs = |lease: &Lease| sim.now < lease.expires_at.0;
+        return Ok(match status.lease.as_ref().is_some_and(runs) {
+            true => Due::Lease,
+            false => Due::Nothing,
+        });
+    }
     if Kind::of(request) != Kind::Static {
-        return Ok(true);
+        return Ok(Due::Secret);
     }
     let holder = role.status.as_ref().and_then(|s| s.holder.as_ref());
     let holder = holder.ok_or("O6: nobody holds the static user")?;
     if holder.uid == request.uid_str() {
-        return Ok(true);
+        return Ok(Due::Secret);
     }
     let all = sim.cluster.requests.values().filter_map(|past| past.now());
     let mut others = all.filter(|other| other.uid_str() == holder.uid);
     if others.next().is_none() {
         return Err("O6: a request that is gone holds the static user".to_owned());
     }
-    Ok(false)
+    Ok(Due::Nothing)
 }
 
 /// The status and the Secret of a request that is served agree. Tells what is
@@ -195,11 +214,17 @@ fn promised(
             shown.access_key_id
         ));
     }
+    shown_of(status).ok_or_else(|| "no credential".to_owned())
+}
+
+/// What the status shows of a user: its keys and its permissions.
+fn shown_of(status: &AwsCredentialRequestStatus) -> Option<BTreeSet<Attachment>> {
+    let shown = status.credential.as_ref()?;
     let previous = status.previous.as_ref().map(|p| p.access_key_id.clone());
-    let keys = std::iter::once(shown.access_key_id)
+    let keys = std::iter::once(shown.access_key_id.clone())
         .chain(previous)
         .map(Attachment::Key);
     let permissions = shown.permissions.iter();
     let permissions = permissions.map(|p| Attachment::from(&Permission::from(p.as_str())));
-    Ok(keys.chain(permissions).collect())
+    Some(keys.chain(permissions).collect())
 }
