@@ -1,3 +1,4 @@
 mod chance;
+mod flaws;
 mod stories;
 mod world;

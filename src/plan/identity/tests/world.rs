@@ -3,6 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::flaws::Flaw;
 use crate::plan::effect::{Fault, FaultClass};
 use crate::plan::identity::{
     Effect, Epoch, Marker, Outcome, Record, Stage, Standing, Step, Timing, View, Work, next,
@@ -25,6 +26,8 @@ pub(super) struct Weather {
     pub paused: f64,
     /// Share of effects at which the process dies, before or after.
     pub deaths: f64,
+    /// Share of calls to AWS that are refused, applied or not.
+    pub refused: f64,
 }
 
 impl Weather {
@@ -33,6 +36,7 @@ impl Weather {
         lost: 0.0,
         paused: 0.0,
         deaths: 0.0,
+        refused: 0.0,
     };
 }
 
@@ -66,6 +70,14 @@ pub(super) struct Process {
     wakes: Timestamp,
     /// Whether its calls go through.
     pub cut_off: bool,
+    /// How far its clock is ahead.
+    ahead: SignedDuration,
+}
+
+impl Process {
+    fn acts(&self, now: Timestamp) -> bool {
+        self.view.may_act(now + self.ahead)
+    }
 }
 
 pub(super) struct World {
@@ -76,6 +88,13 @@ pub(super) struct World {
     pub weather: Weather,
     pub rng: fastrand::Rng,
     pub log: Vec<String>,
+    /// What is wrong with the operators.
+    pub flaw: Option<Flaw>,
+    /// Whether the operators' policy is confined to a path: of a marker that is
+    /// not there IAM says "access denied".
+    pub confined: bool,
+    /// How far clocks are off, in seconds, at most.
+    pub skew: i64,
     /// Calls to AWS that change the marker, and those that read it.
     pub writes: usize,
     pub reads: usize,
@@ -98,6 +117,9 @@ impl World {
             weather,
             rng: fastrand::Rng::with_seed(seed),
             log: Vec::new(),
+            flaw: None,
+            confined: false,
+            skew: 0,
             writes: 0,
             reads: 0,
         }
@@ -147,6 +169,8 @@ impl World {
     /// The same for one that stood by, and read the record then.
     pub fn start_with(&mut self, at: usize, seen: Option<Option<Epoch>>) {
         let seed = self.rng.u64(..);
+        // Clocks differ, and each process has its own.
+        let ahead = SignedDuration::from_secs(self.rng.i64(-self.skew..=self.skew));
         let cluster = &mut self.clusters[at];
         cluster.local = None;
         cluster.process = Some(Process {
@@ -164,6 +188,7 @@ impl World {
             flight: None,
             wakes: self.now,
             cut_off: false,
+            ahead,
         });
         self.log
             .push(format!("{} {} starts", self.now, cluster.name));
@@ -201,12 +226,12 @@ impl World {
 
     pub fn acts(&self, at: usize) -> bool {
         let process = self.clusters[at].process.as_ref();
-        process.is_some_and(|p| p.view.may_act(self.now))
+        process.is_some_and(|p| p.acts(self.now) || self.flaw == Some(Flaw::AskNobody))
     }
 
     pub fn standing(&self, at: usize) -> Standing {
         let process = self.clusters[at].process.as_ref().expect("it runs");
-        standing(&process.view, self.now)
+        standing(&process.view, self.now + process.ahead)
     }
 
     pub fn is_stopped(&self, at: usize) -> bool {
@@ -257,9 +282,10 @@ impl World {
             return;
         };
         let mut alive = true;
+        let ahead = process.ahead;
         if let Some(mut flight) = process.flight.take() {
             if flight.arrives.is_some_and(|t| self.now >= t) && flight.outcome.is_none() {
-                let outcome = self.apply(at, &flight.effect);
+                let outcome = self.answer(at, &flight.effect);
                 flight.outcome = Some(outcome);
             }
             if self.now < flight.ends {
@@ -279,15 +305,22 @@ impl World {
                 }
                 process
                     .view
-                    .record_outcome(effect, outcome, began, self.now);
+                    .record_outcome(effect, outcome, began + ahead, self.now + ahead);
                 process.wakes = self.now;
                 alive = !flight.deadly;
             }
         }
         if process.flight.is_none() && process.wakes <= self.now {
-            match next(&process.view, self.now) {
+            if let Some(flaw) = self.flaw {
+                flaw.spoil_view(&mut process.view);
+            }
+            let mut step = next(&process.view, self.now + ahead);
+            if let Some(flaw) = self.flaw {
+                step = flaw.spoil_step(step);
+            }
+            match step {
                 Step::Do(effect) => process.flight = Some(self.send(at, effect, process.cut_off)),
-                Step::Wait(until) => process.wakes = until.max(self.now),
+                Step::Wait(until) => process.wakes = (until - ahead).max(self.now),
                 Step::Rest => process.wakes = Timestamp::MAX,
             }
         }
@@ -336,6 +369,41 @@ impl World {
             outcome: None,
             deadly,
         }
+    }
+
+    /// The answer to a call, which may be a refusal: before it takes effect, or
+    /// after.
+    fn answer(&mut self, at: usize, effect: &Effect) -> Result<Outcome, FaultClass> {
+        const CLASSES: [FaultClass; 4] = [
+            FaultClass::AccessDenied,
+            FaultClass::Refused,
+            FaultClass::Throttled,
+            FaultClass::BadCredentials,
+        ];
+        let on_aws = !matches!(
+            effect,
+            Effect::ReadRecord | Effect::Write(..) | Effect::Forget
+        );
+        if !on_aws || self.rng.f64() >= self.weather.refused {
+            let outcome = self.apply(at, effect);
+            let missing =
+                outcome == Err(FaultClass::NotFound) || outcome == Ok(Outcome::Marker(None));
+            return match self.confined && missing {
+                true => Err(FaultClass::AccessDenied),
+                false => outcome,
+            };
+        }
+        // A look has no effect, and one is not denied that is allowed: to it that
+        // would mean that there is no marker.
+        let class = match effect {
+            Effect::Look => FaultClass::Throttled,
+            _ => CLASSES[self.rng.usize(..CLASSES.len())],
+        };
+        if self.rng.bool() {
+            let _ = self.apply(at, effect);
+        }
+        self.log.push(format!("{} refused: {class:?}", self.now));
+        Err(class)
     }
 
     fn apply(&mut self, at: usize, effect: &Effect) -> Result<Outcome, FaultClass> {
