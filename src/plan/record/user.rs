@@ -11,6 +11,9 @@ use crate::plan::work::{Held, KeysFact, UserFact, Work};
 /// First pause between two proofs of a key; it grows by half to
 /// [`MAX_PROOF_PAUSE`].
 const FIRST_PROOF_PAUSE: SignedDuration = SignedDuration::from_millis(100);
+/// A new session that has less time left than this was issued by a clock that
+/// disagrees with ours: AWS issues none for less than 15 minutes.
+const LEAST_LEFT: SignedDuration = SignedDuration::from_mins(1);
 /// Longest pause between two proofs. New keys take 2–15 s.
 const MAX_PROOF_PAUSE: SignedDuration = SignedDuration::from_secs(1);
 
@@ -47,6 +50,19 @@ impl View {
             }
             (Effect::CreateKey, Outcome::KeyCreated(id)) => {
                 work.held = Some(Held::new(id, now));
+            }
+            // One that is over as soon as it is there would be followed by the next
+            // at once, and by that one's next.
+            (Effect::IssueSession(_), Outcome::SessionIssued(_, expires))
+                if expires.duration_since(now) < LEAST_LEFT =>
+            {
+                work.failure = Some(Verdict::new(
+                    Reason::AwsUnavailable,
+                    format!(
+                        "AWS issued a session until {expires}, and by the operator's clock it is \
+                         {now} already; set the clock of the operator's node right"
+                    ),
+                ));
             }
             // A session works from the moment at which STS hands it out.
             (Effect::IssueSession(_), Outcome::SessionIssued(id, expires)) => {

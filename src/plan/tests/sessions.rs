@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
-use super::leases::{rotating_world, run, status};
+use super::leases::{ready_message, rotating_world, run, status};
 use super::operator::Operator;
 use super::{role, world};
 use crate::api::{AssumedRole, AwsRole, Phase};
@@ -78,4 +78,23 @@ fn a_session_works_on_while_sts_is_away() {
     operator.run_until(&mut world, end + SignedDuration::from_mins(10));
     assert_eq!(status(&world).phase, Some(Phase::Ready));
     assert!(world.secret.is_some());
+}
+
+/// By the operator's clock each session is over as soon as it is there: AWS is
+/// not asked for another at once, and the status says why.
+#[test]
+fn a_clock_that_is_ahead_of_awss_is_told_and_makes_no_storm() {
+    let mut world = world();
+    world.role = Some(Arc::new(sessions()));
+    world.sts_behind = SignedDuration::from_hours(24);
+    let mut operator = Operator::new();
+    run(&mut operator, &mut world, 10);
+    let asked = world.applied.iter().filter(|e| *e == "issue_session");
+    let asked = asked.count();
+    assert!((4..20).contains(&asked), "{asked} times");
+    assert!(world.secret.is_none());
+    assert!(ready_message(&world).contains("set the clock"));
+    world.sts_behind = SignedDuration::ZERO;
+    run(&mut operator, &mut world, 2);
+    assert_eq!(status(&world).phase, Some(Phase::Ready));
 }

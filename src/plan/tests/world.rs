@@ -92,6 +92,8 @@ pub(super) struct World {
     pub refusing: Vec<(&'static str, FaultClass)>,
     /// Until then `DeleteUser` conflicts, whatever is on the user.
     pub conflicts_until: Timestamp,
+    /// How far the clock of STS is behind.
+    pub sts_behind: SignedDuration,
     /// The account has as many users as it can have.
     pub full: bool,
     /// How long a new key takes to be accepted.
@@ -139,6 +141,7 @@ impl World {
             down: false,
             refusing: Vec::new(),
             conflicts_until: Timestamp::MIN,
+            sts_behind: SignedDuration::ZERO,
             full: false,
             key_delay: SignedDuration::ZERO,
             read_lag: SignedDuration::ZERO,
@@ -358,7 +361,8 @@ impl World {
             Effect::IssueSession(_) if self.down => Err(FaultClass::Unavailable),
             Effect::IssueSession(spec) => {
                 self.keys_made += 1;
-                let expires = self.now + SignedDuration::from_secs(spec.seconds.into());
+                let left = SignedDuration::from_secs(spec.seconds.into());
+                let expires = self.now - self.sts_behind + left;
                 Ok(Outcome::SessionIssued(
                     format!("ASIA{}", self.keys_made),
                     expires,
@@ -450,7 +454,11 @@ impl World {
 
     fn aws(&mut self, effect: &Effect, view: &View) -> Result<Outcome, FaultClass> {
         if self.denies(effect) {
-            return Ok(Outcome::Failed(unseen(effect, view)));
+            let user = match effect {
+                Effect::FindUser(user) => user.clone(),
+                _ => view.intent().unwrap().user_name,
+            };
+            return Ok(Outcome::Failed(unseen(&user)));
         }
         if let Effect::FindUser(_) = effect {
             let stays = self.user.as_ref().is_some_and(|u| u.stays);
@@ -564,11 +572,7 @@ fn refusal(effect: &Effect, class: FaultClass) -> Outcome {
 }
 
 /// IAM's denial about a user of whom it knows the name alone.
-fn unseen(effect: &Effect, view: &View) -> Fault {
-    let user = match effect {
-        Effect::FindUser(user) => user.clone(),
-        _ => view.intent().unwrap().user_name,
-    };
+pub(super) fn unseen(user: &str) -> Fault {
     Fault {
         class: FaultClass::Unseen,
         message: format!(
