@@ -61,7 +61,10 @@ pub(super) fn next(view: &View, lease: &Lease, now: Timestamp) -> Option<Step> {
     let named = view.request.spec.renew.as_ref()?.increment.as_ref();
     let increment = named.and_then(|i| i.get().ok()).unwrap_or(current);
     let wanted = now.checked_add(increment).unwrap_or(Timestamp::MAX);
-    let latest = lease.issued_at.0.checked_add(maximum);
+    // Issued by a clock that was ahead, it counts as issued now: the next key is
+    // made in time by the length that follows.
+    let issued_at = lease.issued_at.0.min(truncate(now));
+    let latest = issued_at.checked_add(maximum);
     let latest = latest.unwrap_or(Timestamp::MAX).min(lease.max_expires_at.0);
     let end = lease.expires_at.0;
     if wanted > end && latest <= end {
@@ -74,7 +77,7 @@ pub(super) fn next(view: &View, lease: &Lease, now: Timestamp) -> Option<Step> {
     Some(Step::Do(Effect::AmendSecret(Amendment {
         secret: facts.clone(),
         term: Term {
-            issued_at: lease.issued_at.0,
+            issued_at,
             expires_at,
             max_expires_at: latest.max(expires_at),
         },

@@ -24,6 +24,22 @@ fn selecting() -> AwsRole {
     role
 }
 
+/// The lease was issued by a clock that was a day ahead, and is renewed by one
+/// that is right: its end comes before its beginning.
+#[test]
+fn a_lease_from_tomorrow_that_is_renewed_is_rotated_in_time() {
+    let mut world = rotating_world();
+    let mut operator = Operator::new();
+    world.now += SignedDuration::from_hours(24);
+    run(&mut operator, &mut world, 1);
+    world.now -= SignedDuration::from_hours(24);
+    renew(&mut world, "40m");
+    run(&mut operator, &mut world, 60);
+    let secret = world.secret.clone().unwrap();
+    assert_eq!(world.keys(), ["AKIA2"], "{:?}", world.applied);
+    assert_eq!(secret.key.unwrap().0, "AKIA2");
+}
+
 #[test]
 fn a_namespace_that_the_role_does_not_allow_any_more_renews_nothing() {
     let mut closed = role();
