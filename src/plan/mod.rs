@@ -43,13 +43,18 @@ pub mod work;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::api::Phase;
 use effect::Effect;
 use ending::Ending;
 use reasons::Verdict;
 use view::{RoleView, Seen, View};
+
+/// The longest time after which a request is looked at again, should it have
+/// something to wait for. Timers go by a clock that nobody sets and that stands
+/// still while the machine sleeps; ends of leases go by the one on the wall.
+pub const LONGEST_SLEEP: SignedDuration = SignedDuration::from_mins(5);
 
 /// What to do next for a request.
 ///

@@ -21,7 +21,7 @@ use crate::cache::Filed;
 use crate::plan::pacing::{self, Priority};
 use crate::plan::reasons::Verdict;
 use crate::plan::view::{RoleHint, View};
-use crate::plan::{self, Step, adopted};
+use crate::plan::{self, LONGEST_SLEEP, Step, adopted};
 
 /// When to look again at a request that waits for its turn, should the call be
 /// missed. (An end that comes meanwhile is looked at in time.)
@@ -182,9 +182,10 @@ pub(super) fn unfit(role: &AwsRole, ctx: &Context) -> Option<Verdict> {
     })
 }
 
+/// How long to sleep until then.
 pub(super) fn until_then(until: Timestamp) -> Duration {
     let left = until
         .duration_since(Timestamp::now())
-        .max(SignedDuration::ZERO);
+        .clamp(SignedDuration::ZERO, LONGEST_SLEEP);
     Duration::try_from(left).unwrap_or_default()
 }
