@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 
+use super::iam;
 use super::roles::Kind;
 use super::sim::{Event, Sim};
 use crate::api::AwsRole;
@@ -9,6 +10,8 @@ use crate::plan::effect::Attachment;
 use crate::plan::naming;
 use crate::plan::tests::world::World;
 
+/// How ARNs of AWS's own policies begin.
+const POLICY: &str = "arn:aws:iam::aws:policy";
 /// Age of a user's newest key from which people lay hands on it. What they do
 /// within five minutes of an issue the credential report may not tell.
 const SETTLED: SignedDuration = SignedDuration::from_mins(6);
@@ -50,13 +53,44 @@ pub(super) fn change_role(sim: &mut Sim) {
 
 fn edit(sim: &mut Sim, role: &mut AwsRole) {
     if let Some(user) = &mut role.spec.iam_user {
-        let policies = ["ReadOnlyAccess", "PowerUserAccess", "SecurityAudit"];
+        let policies = [
+            "/ReadOnlyAccess",
+            "/PowerUserAccess",
+            "/SecurityAudit",
+            iam::MISSING,
+            iam::MALFORMED,
+        ];
         let policy = policies[sim.rng.usize(..policies.len())];
-        user.policy_arns = vec![format!("arn:aws:iam::aws:policy/{policy}")];
+        user.policy_arns = vec![format!("{POLICY}{policy}")];
+    }
+    if sim.rng.u8(..4) == 0 {
+        role.spec.allowed_namespaces = None;
     }
     if let Some(user) = &mut role.spec.static_user {
         let period = ["20m", "40m", "24h"][sim.rng.usize(..3)];
         user.rotation_period = Some(period.into());
+    }
+}
+
+/// Roles name policies that there are, and are open to all.
+pub(super) fn mend_roles(sim: &mut Sim) {
+    for kind in Kind::ALL {
+        let Some(old) = sim.cluster.role(kind.role()).cloned() else {
+            continue;
+        };
+        let mut new = AwsRole::clone(&old);
+        new.spec.allowed_namespaces = kind.new_role().spec.allowed_namespaces;
+        if let Some(user) = &mut new.spec.iam_user {
+            let bad = |arn: &String| arn.ends_with(iam::MISSING) || arn.ends_with(iam::MALFORMED);
+            if user.policy_arns.iter().any(bad) {
+                user.policy_arns = vec![format!("{POLICY}/SecurityAudit")];
+            }
+        }
+        if new.spec != old.spec {
+            new.metadata.generation = new.metadata.generation.map(|g| g + 1);
+            sim.cluster.store_role(new, sim.now);
+            sim.role_changed(kind.role());
+        }
     }
 }
 

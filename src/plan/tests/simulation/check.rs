@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
+use super::in_force;
 use super::roles::{Kind, STATIC_USER};
 use super::sim::Sim;
 use super::sweep_check;
@@ -13,17 +14,11 @@ use crate::plan::intent::{Permission, user_name_of};
 use crate::plan::tests::world::World;
 use crate::plan::view::View;
 
-/// How long after a lease began a decision that was made before it may still
-/// arrive: its status may be written by a process that is dead by then, while
-/// the next one takes back what does not agree with role and request any more.
-const IN_FLIGHT: SignedDuration = SignedDuration::from_secs(60);
-
 /// What must be true of each call at the moment at which it takes effect.
 pub(super) fn before(sim: &mut Sim, view: &View, effect: &Effect) {
     let wrong = match effect {
         Effect::PublishSecret(_) => unproven(sim, view),
-        Effect::Clear(Attachment::Key(id)) => kills_delivered(sim, view, id),
-        _ => None,
+        _ => in_force::before(sim, view, effect),
     };
     if let Some(wrong) = wrong.or_else(|| harms_static(sim, view, effect)) {
         let name = view.request.metadata.name.clone().unwrap_or_default();
@@ -38,29 +33,6 @@ fn unproven(sim: &Sim, view: &View) -> Option<String> {
     let since = user.on_it.get(&Attachment::Key(held.id.clone()))?;
     let young = sim.now.duration_since(*since) < sim.iam.key_delay;
     young.then(|| format!("{} is delivered before it works", held.id))
-}
-
-/// A key that a running lease shows, and that its Secret holds, is let live. A
-/// revocation by the role says so before it begins: in the role's mark or in the
-/// phase.
-fn kills_delivered(sim: &Sim, view: &View, id: &str) -> Option<String> {
-    let name = view.request.metadata.name.as_deref()?;
-    let request = sim.cluster.request(name)?;
-    let status = request.status.as_ref()?;
-    let (lease, credential) = (status.lease.as_ref()?, status.credential.as_ref()?);
-    let secret = sim.cluster.secret(name)?;
-    let holds = secret.key.as_ref().is_some_and(|(held, _)| held == id);
-    let user = sim.iam.users.get(credential.user_name.as_ref()?)?;
-    let is_there = user.on_it.contains_key(&Attachment::Key(id.to_owned()));
-    let runs = matches!(status.phase, Some(Phase::Ready | Phase::Rotating))
-        && request.metadata.deletion_timestamp.is_none()
-        && request.uid_str() == view.request.uid_str()
-        && secret.owner == request.uid_str()
-        && !sim.cluster.is_marked(&request.spec.role_ref.name, lease)
-        && lease.issued_at.0 + IN_FLIGHT < sim.now
-        && sim.now < lease.expires_at.0;
-    (is_there && runs && holds && credential.access_key_id == id)
-        .then(|| format!("{id} is deleted while its lease runs"))
 }
 
 /// Of a user that stays, only keys of ours are made and removed.
@@ -127,8 +99,8 @@ fn one(
                 None => Ok(BTreeSet::new()),
             };
         }
-        Due::Lease => shown_of(&status).ok_or("O2: it has no credential")?,
-        Due::Secret => promised(sim, name, &status)?,
+        Due::Lease => return at_most(sim, request, &status),
+        Due::Secret => promised(sim, request, &status)?,
     };
     match Kind::of(request) {
         Kind::Static => Ok(wanted),
@@ -168,7 +140,9 @@ fn due(
         return Ok(Due::Nothing);
     };
     let secret = sim.cluster.secret(name);
-    if secret.is_some_and(|s| s.owner.is_empty()) {
+    let foreign = secret.is_some_and(|s| s.owner.is_empty());
+    // Nor is there one for what cannot be read.
+    if foreign || !request.spec.unreadable.is_empty() {
         let runs = |lease: &Lease| sim.now < lease.expires_at.0;
         return Ok(match status.lease.as_ref().is_some_and(runs) {
             true => Due::Lease,
@@ -195,13 +169,18 @@ fn due(
 /// to be on its user.
 fn promised(
     sim: &Sim,
-    name: &str,
+    request: &AwsCredentialRequest,
     status: &AwsCredentialRequestStatus,
 ) -> Result<BTreeSet<Attachment>, String> {
+    let role = &request.spec.role_ref.name;
+    let name = request.metadata.name.as_deref().unwrap_or_default();
     if status.phase != Some(Phase::Ready) {
         return Err(format!("O6: its phase is {:?}", status.phase));
     }
     let lease = status.lease.as_ref().ok_or("no lease")?;
+    if sim.cluster.is_marked(role, lease) {
+        return Err("its role revoked it".to_owned());
+    }
     if lease.expires_at.0 + SignedDuration::from_secs(10) < sim.now {
         return Err("O3: its lease is over".to_owned());
     }
@@ -215,6 +194,33 @@ fn promised(
         ));
     }
     shown_of(status).ok_or_else(|| "no credential".to_owned())
+}
+
+/// A lease that gets no other key has no more keys than its status shows. The
+/// one of a Secret that was lost may have been followed by one that no Secret
+/// could take, and the next one of a rotation was under way when its request
+/// became unreadable: both go at the end, and nobody was given them.
+fn at_most(
+    sim: &Sim,
+    request: &AwsCredentialRequest,
+    status: &AwsCredentialRequestStatus,
+) -> Result<BTreeSet<Attachment>, String> {
+    let credential = status.credential.as_ref().ok_or("O2: no credential")?;
+    let user = credential.user_name.as_ref();
+    let user = user.and_then(|name| sim.iam.users.get(name));
+    let keys = user.into_iter().flat_map(|user| user.on_it.keys());
+    let keys = keys.filter(|what| matches!(what, Attachment::Key(_)));
+    let keys: BTreeSet<_> = keys.cloned().collect();
+    let ours: BTreeSet<_> = keys.difference(&sim.iam.foreign).cloned().collect();
+    let under_way = !request.spec.unreadable.is_empty();
+    let shown = 1 + usize::from(status.previous.is_some()) + usize::from(under_way);
+    if ours.len() > shown {
+        return Err(format!("O2: on the user is {ours:?}, of {shown} shown"));
+    }
+    match Kind::of(request) {
+        Kind::Static => Ok(ours),
+        Kind::Users | Kind::Sessions => Ok(BTreeSet::new()),
+    }
 }
 
 /// What the status shows of a user: its keys and its permissions.

@@ -8,12 +8,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::past::Past;
 use crate::api::{AwsCredentialRequest, AwsRole};
-use crate::plan::effect::{Effect, FaultClass, Outcome};
+use crate::plan::effect::{Effect, FaultClass, HeldBack, Outcome};
 use crate::plan::intent::{FINALIZER, INTENT_ANNOTATION};
 use crate::plan::leader::Record;
 use crate::plan::lease::Term;
 use crate::plan::secret::{SecretFacts, SecretView};
 use crate::plan::view::View;
+
+/// A workload whose rollout is paused.
+pub(super) const PAUSED: &str = "paused";
 
 /// A stored Secret.
 #[derive(Clone, Debug)]
@@ -158,7 +161,11 @@ impl Cluster {
         let uid = view.request.uid_str().to_owned();
         match effect {
             Effect::CheckSecret if self.secret(&name).is_some() => Err(FaultClass::AlreadyExists),
-            Effect::CheckSecret | Effect::Restart(..) => Ok(Outcome::Done),
+            Effect::CheckSecret => Ok(Outcome::Done),
+            Effect::Restart(workload, _) if workload.name == PAUSED => {
+                Ok(Outcome::HeldBack(HeldBack::Paused))
+            }
+            Effect::Restart(..) => Ok(Outcome::Done),
             Effect::PublishSecret(term) => self.publish(*term, view, now),
             Effect::AmendSecret(what) => {
                 self.expect_secret(&name, &what.secret)?;

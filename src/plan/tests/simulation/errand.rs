@@ -5,15 +5,21 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::check;
 use super::flaws::Flaw;
+use super::refusals;
 use super::replica::Who;
 use super::sim::{Event, Sim, failed};
 use super::weather::Whim;
+use crate::plan::admission::NamespaceView;
 use crate::plan::effect::{Effect, FaultClass, Outcome};
-use crate::plan::view::View;
+use crate::plan::reasons::{Reason, Verdict};
+use crate::plan::view::{AccountView, View};
 use crate::plan::{Look, Step, backoff, next};
 
 /// Steps of one reconciliation after which the controller speaks of a circle.
 const MAX_STEPS: u32 = 200;
+/// More calls to AWS than this in [`A_MOMENT`], for one request, are a storm.
+const MANY_CALLS: u32 = 120;
+const A_MOMENT: SignedDuration = SignedDuration::from_secs(20);
 
 /// A reconciliation.
 pub(super) struct Errand {
@@ -25,7 +31,10 @@ pub(super) struct Errand {
 
 impl Sim {
     pub fn wake(&mut self, who: Who, name: String, timer: Option<Timestamp>) {
-        let now = self.now;
+        let (now, wall) = (self.now, self.wall());
+        if self.flaw.is_some_and(|flaw| flaw.stops(&self.cluster)) {
+            return;
+        }
         let replica = &mut self.replicas[who.replica];
         if !replica.leads || replica.closing {
             return;
@@ -45,7 +54,7 @@ impl Sim {
         if let Some(task) = replica.tasks.get_mut(&name) {
             task.running = true;
         }
-        let mut view = Box::new(replica.view(&self.cluster, request, now));
+        let mut view = Box::new(replica.view(&self.cluster, request, now, wall));
         if let Some(flaw) = self.flaw {
             flaw.spoil_start(&mut view);
         }
@@ -68,19 +77,32 @@ impl Sim {
             if self.replicas[errand.who.replica].closing {
                 return self.take_back(&errand.view);
             }
+            let wall = self.wall();
             let view = &mut errand.view;
             if view.account_wanted().is_some() {
-                view.account = self.account.clone();
+                view.account = match self.signed_out && self.now < self.weather.sts_back {
+                    true => AccountView::NotReady(Verdict::new(Reason::AccountNotReady, "STS")),
+                    false => self.account.clone(),
+                };
             }
-            view.work.clock_is(self.now);
-            let step = next(view, self.now);
+            view.work.clock_is(wall);
+            if let Some(flaw) = self.flaw {
+                flaw.spoil_view(view);
+            }
+            let mut step = next(view, wall);
+            if let Some(flaw) = self.flaw {
+                step = flaw.spoil_step(view, step, wall);
+            }
             match step {
                 Step::TakeBack(verdict) => view.take_back(verdict),
                 Step::Look(what) => {
                     let pause = self.millis(1..=20);
                     return self.after(pause, Event::Read(errand, what));
                 }
-                Step::Wait(until) => return self.finish(errand, Some(until)),
+                Step::Wait(until) => {
+                    let timer = self.timer(until);
+                    return self.finish(errand, Some(timer));
+                }
                 Step::Rest => return self.finish(errand, None),
                 Step::Do(effect) => return self.send(errand, effect),
             }
@@ -101,19 +123,20 @@ impl Sim {
     }
 
     pub fn apply(&mut self, errand: Errand, effect: Effect) {
-        let whim = self
-            .weather
-            .whim(effect.on_kubernetes(), self.now, &mut self.rng);
-        let outcome = match whim {
-            Whim::Serve | Whim::LoseAnswer => {
+        let whim = self.weather.whim_at(&effect, self.now, &mut self.rng);
+        self.count_call(&errand.name, &effect);
+        let applied = match whim {
+            Whim::Serve | Whim::LoseAnswer | Whim::Refuse(_, true) => {
                 check::before(self, &errand.view, &effect);
-                let outcome = self.serve(&errand, &effect);
-                match whim {
-                    Whim::Serve => outcome,
-                    _ => failed(FaultClass::NoAnswer),
-                }
+                Some(self.serve(&errand, &effect))
             }
-            Whim::Fail(class) => failed(class),
+            Whim::Fail(_) | Whim::Refuse(_, false) => None,
+        };
+        let outcome = match (whim, applied) {
+            (Whim::Serve, Some(outcome)) => outcome,
+            (Whim::Fail(class), _) => failed(class),
+            (Whim::Refuse(class, _), _) => refusals::refused(&effect, class),
+            _ => failed(FaultClass::NoAnswer),
         };
         let who = errand.who;
         self.tell(|| {
@@ -123,7 +146,7 @@ impl Sim {
                 Outcome::Role(_) => "ok".to_owned(),
                 other => format!("{other:?}"),
             };
-            let lost = if whim == Whim::LoseAnswer {
+            let lost = if matches!(whim, Whim::LoseAnswer | Whim::Refuse(_, true)) {
                 " (applied)"
             } else {
                 ""
@@ -141,6 +164,23 @@ impl Sim {
         });
         let pause = self.weather.answer(&outcome, &mut self.rng);
         self.after(pause, Event::Answer(errand, effect, outcome));
+    }
+
+    /// Whoever is refused does not try a hundred times in a moment.
+    fn count_call(&mut self, name: &str, effect: &Effect) {
+        if effect.on_kubernetes() {
+            return;
+        }
+        let now = self.now;
+        let (since, count) = self.calls.entry(name.to_owned()).or_insert((now, 0));
+        if now.duration_since(*since) > A_MOMENT {
+            (*since, *count) = (now, 0);
+        }
+        *count += 1;
+        if *count > MANY_CALLS {
+            let told = format!("{name}: a storm of calls to AWS, {} at last", effect.name());
+            self.violation.get_or_insert(told);
+        }
     }
 
     fn serve(&mut self, errand: &Errand, effect: &Effect) -> Outcome {
@@ -165,8 +205,18 @@ impl Sim {
             let wrote = &mut self.replicas[errand.who.replica].wrote;
             wrote.extend(past.since().map(|since| (errand.name.clone(), since)));
         }
+        let outcome = match self.flaw {
+            Some(flaw) => flaw.spoil_outcome(outcome),
+            None => outcome,
+        };
+        if self.flaw == Some(Flaw::SignInAgain) {
+            let lost = outcome.fault().map(|fault| fault.class) == Some(FaultClass::NoAnswer);
+            let iam = lost && !effect.on_kubernetes();
+            self.signed_out = (iam || self.signed_out) && self.now < self.weather.sts_back;
+        }
         let kept = self.flaw.map(|_| outcome.clone());
-        let recorded = errand.view.record(&effect, outcome, self.now);
+        let wall = self.wall();
+        let recorded = errand.view.record(&effect, outcome, wall);
         if let (Some(flaw), Some(outcome)) = (self.flaw, kept) {
             flaw.spoil_facts(&mut errand.view, &effect, &outcome);
         }
@@ -196,8 +246,7 @@ impl Sim {
                 view.saw_secret(found);
             }
             Look::Holder => view.holder = self.cluster.holder_view(&view.role),
-            // Roles here are open to all.
-            Look::Namespace => {}
+            Look::Namespace => view.namespace = NamespaceView::Labels(Default::default()),
         }
         self.advance(errand);
     }

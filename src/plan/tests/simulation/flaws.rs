@@ -1,7 +1,16 @@
 //! Deliberate mistakes. A simulation that does not find them finds nothing.
 
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::cluster::Cluster;
+use crate::plan::Step;
 use crate::plan::effect::{Effect, Fault, FaultClass, Outcome, Owner};
-use crate::plan::view::{Seen, View};
+use crate::plan::ending::{self, Ending};
+use crate::plan::live::ROTATE_ANNOTATION;
+use crate::plan::reasons::{Reason, Verdict};
+use crate::plan::view::{RoleView, Seen, View};
 use crate::plan::work::{KeysFact, UserFact};
 
 /// What a bad operator would do.
@@ -21,16 +30,47 @@ pub(super) enum Flaw {
     SkipProof,
     /// Adopt a user that a former process made as if nothing were on it.
     ForgetKeys,
+    /// Serve nobody while there is a request that cannot be read.
+    StopAtUnreadable,
+    /// Follow a role's name to wherever a URL leads.
+    TakeAnyName,
+    /// Take a denial for a question of rights, whoever it speaks of.
+    BelieveDenials,
+    /// Take everything down when the next key of a lease is refused.
+    RefusalEnds,
+    /// Rotate when somebody asked for it, and not in time besides.
+    WishInstead,
+    /// Look again at once after a `DeleteConflict`.
+    ConflictAtOnce,
+    /// Renew without asking whom the role lets in.
+    RenewUnasked,
+    /// Roll workloads until they roll, and only then go on.
+    RollFirst,
+    /// Wait out a failure that lies ahead.
+    AwaitFailure,
+    /// Sign in anew after each answer that is lost, and do nothing while STS
+    /// does not serve.
+    SignInAgain,
 }
 
 impl Flaw {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 16] = [
         Self::CreateAgain,
         Self::LetGo,
         Self::LeadForEver,
         Self::BelieveCache,
         Self::SkipProof,
         Self::ForgetKeys,
+        Self::StopAtUnreadable,
+        Self::TakeAnyName,
+        Self::BelieveDenials,
+        Self::RefusalEnds,
+        Self::WishInstead,
+        Self::ConflictAtOnce,
+        Self::RenewUnasked,
+        Self::RollFirst,
+        Self::AwaitFailure,
+        Self::SignInAgain,
     ];
 
     /// Spoils a view before a reconciliation begins.
@@ -38,6 +78,69 @@ impl Flaw {
         if self == Self::BelieveCache {
             view.seen = Seen::Direct;
         }
+    }
+
+    /// Whether nothing goes on at all.
+    pub fn stops(self, cluster: &Cluster) -> bool {
+        let mut all = cluster.requests.values().filter_map(|past| past.now());
+        self == Self::StopAtUnreadable && all.any(|r| !r.spec.unreadable.is_empty())
+    }
+
+    /// Spoils what a decision is to rest on.
+    pub fn spoil_view(self, view: &mut View) {
+        match (self, &mut view.role) {
+            (Self::TakeAnyName, _) => {
+                let name = &view.request.spec.role_ref.name;
+                if let Some(name) = name.strip_suffix('/').map(str::to_owned) {
+                    Arc::make_mut(&mut view.request).spec.role_ref.name = name;
+                }
+            }
+            (Self::RenewUnasked, RoleView::Found(role)) => {
+                let all = crate::plan::tests::role().spec.allowed_namespaces;
+                Arc::make_mut(role).spec.allowed_namespaces = all;
+            }
+            _ => {}
+        }
+    }
+
+    /// Spoils a decision.
+    pub fn spoil_step(self, view: &View, step: Step, now: Timestamp) -> Step {
+        let deleting = view.request.metadata.deletion_timestamp.is_some();
+        let Some((lease, _)) = view.live().filter(|_| !deleting && !view.gone) else {
+            return step;
+        };
+        match (self, &step) {
+            (Self::RefusalEnds, _) if view.work.abandon.is_some() => {
+                ending::next(view, Ending::Abandoned, now)
+            }
+            (Self::AwaitFailure, _) if now >= lease.expires_at.0 => {
+                let status = view.request.status.as_ref();
+                let failed = status.and_then(|s| s.last_failure_time.as_ref());
+                match failed.filter(|failed| failed.0 > now) {
+                    Some(failed) => Step::Wait(failed.0),
+                    None => step,
+                }
+            }
+            (Self::WishInstead, Step::Do(Effect::Begin(_))) => {
+                let wish = view.request.metadata.annotations.as_ref();
+                let wish = wish.and_then(|a| a.get(ROTATE_ANNOTATION)?.parse().ok());
+                match wish.filter(|wish: &Timestamp| *wish > now) {
+                    Some(wish) => Step::Wait(wish.min(lease.expires_at.0)),
+                    None => step,
+                }
+            }
+            _ => step,
+        }
+    }
+
+    /// Spoils an answer.
+    pub fn spoil_outcome(self, mut outcome: Outcome) -> Outcome {
+        if let (Self::BelieveDenials, Outcome::Failed(fault)) = (self, &mut outcome)
+            && fault.class == FaultClass::Unseen
+        {
+            fault.class = FaultClass::AccessDenied;
+        }
+        outcome
     }
 
     /// Spoils what was learned from an outcome.
@@ -61,6 +164,14 @@ impl Flaw {
             }
             (Self::ForgetKeys, Effect::InspectUser, _, Outcome::User(Owner::Ours)) => {
                 work.keys = KeysFact::Known(Vec::new());
+            }
+            (Self::ConflictAtOnce, Effect::DeleteUser, Some(FaultClass::DeleteConflict), _) => {
+                work.failure = None;
+                work.started = Timestamp::MIN;
+            }
+            (Self::RollFirst, Effect::Restart(..), Some(class), _) => {
+                work.rolls.pop();
+                work.failure = Some(Verdict::new(Reason::SecretRefused, class.as_str()));
             }
             _ => {}
         }

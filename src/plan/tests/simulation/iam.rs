@@ -5,20 +5,26 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::refusals::missing;
 use super::sim::failed;
-use crate::plan::effect::{Attachment, Effect, FaultClass, Outcome, Owner};
-use crate::plan::intent::identity_tags;
+use crate::plan::effect::{Attachment, Effect, Fault, FaultClass, Outcome, Owner};
+use crate::plan::intent::{Permission, identity_tags};
 use crate::plan::naming::TAG_UID;
 use crate::plan::ownership::{self, UserFacts};
 use crate::plan::standing::Standing;
 use crate::plan::sweep::ListedUser;
 use crate::plan::sweep::report::CredentialReport;
-use crate::plan::tests::world::proof;
+use crate::plan::tests::world::{Pathless, proof, unseen};
 use crate::plan::view::View;
 
 /// Keys younger than this do not count towards the limit of two, where it is
 /// not atomic.
 const LIMIT_BLIND: SignedDuration = SignedDuration::from_secs(1);
+
+/// How a policy is called that there is not.
+pub(super) const MISSING: &str = "/Missing";
+/// How one is called whose document AWS does not take.
+pub(super) const MALFORMED: &str = "/Malformed";
 
 /// An IAM user.
 #[derive(Clone, Debug)]
@@ -89,6 +95,10 @@ pub(super) struct Iam {
     pub key_delay: SignedDuration,
     /// Whether several keys made within a second pass the limit.
     pub loose_limit: bool,
+    /// What the operator's policy says of a user whose path nobody knows.
+    pub pathless: Pathless,
+    /// Until then `DeleteUser` conflicts, whatever is on the user.
+    pub conflicts_until: Timestamp,
     /// Keys that others made on the static user.
     pub foreign: BTreeSet<Attachment>,
     /// The credential report that was made last.
@@ -104,6 +114,8 @@ impl Iam {
             lag: SignedDuration::ZERO,
             key_delay: SignedDuration::ZERO,
             loose_limit: false,
+            pathless: Pathless::Allowed,
+            conflicts_until: Timestamp::MIN,
             foreign: BTreeSet::new(),
             last_report: None,
             keys_made: 0,
@@ -123,6 +135,9 @@ impl Iam {
         target: &Target,
         now: Timestamp,
     ) -> Result<Outcome, FaultClass> {
+        if self.denies(effect, target, now) {
+            return Ok(Outcome::Failed(unseen(&target.user)));
+        }
         match effect {
             Effect::IssueSession(spec) => {
                 let id = self.key_id().replace("AKIA", "ASIA");
@@ -166,7 +181,7 @@ impl Iam {
 
     fn delete_user(&mut self, target: &Target, now: Timestamp) -> Result<Outcome, FaultClass> {
         let user = self.users.get(&target.user).ok_or(FaultClass::NotFound)?;
-        if !user.on_it.is_empty() {
+        if !user.on_it.is_empty() || now < self.conflicts_until {
             return Err(FaultClass::DeleteConflict);
         }
         if let Some(user) = self.users.remove(&target.user) {
@@ -186,6 +201,16 @@ impl Iam {
         let user = self.users.get_mut(&target.user);
         let user = user.ok_or(FaultClass::NotFound)?;
         match effect {
+            Effect::Grant(Permission::ManagedPolicy(arn)) if arn.ends_with(MISSING) => {
+                let permission = Permission::ManagedPolicy(arn.clone());
+                Ok(Outcome::Failed(Fault {
+                    class: FaultClass::NotFound,
+                    message: missing(&permission),
+                }))
+            }
+            Effect::Grant(Permission::ManagedPolicy(arn)) if arn.ends_with(MALFORMED) => {
+                Err(FaultClass::Refused)
+            }
             Effect::Grant(permission) => {
                 user.on_it.entry(permission.into()).or_insert(now);
                 Ok(Outcome::Done)
@@ -209,6 +234,26 @@ impl Iam {
             },
             _ => Err(FaultClass::Refused),
         }
+    }
+
+    /// Whether IAM denies the call because it finds no user to take a path from:
+    /// it authorises by the resource, and readers that lag read that too.
+    fn denies(&self, effect: &Effect, target: &Target, now: Timestamp) -> bool {
+        let on_user = !matches!(
+            effect,
+            Effect::CreateUser
+                | Effect::ProveKey
+                | Effect::IssueSession(_)
+                | Effect::ReadGroup(_)
+                | Effect::FindUser(_)
+        );
+        let adds = matches!(effect, Effect::Grant(_) | Effect::CreateKey);
+        let denied = match self.pathless {
+            Pathless::Allowed => false,
+            Pathless::OnlyRemovals => adds,
+            Pathless::Denied => on_user,
+        };
+        denied && self.read(&target.user, now).is_none()
     }
 
     fn accepts(&self, target: &Target, now: Timestamp) -> bool {

@@ -6,9 +6,10 @@ use super::iam::User;
 use super::replica::Replica;
 use super::roles::{Kind, STATIC_USER};
 use super::sim::{Event, Sim};
-use super::{admins, neighbour, tenants};
+use super::{admins, neighbour, refusals, tenants, wishes};
 use crate::plan::effect::Attachment;
 use crate::plan::ownership::UserFacts;
+use crate::plan::tests::world::Pathless;
 
 /// Longest lag of IAM's readers that the plan by itself has to cope with: with
 /// the longest way of a call it stays below `SETTLE`.
@@ -34,6 +35,11 @@ pub(super) fn begin(sim: &mut Sim) {
         _ => sim.millis(100..=LAG_MILLIS),
     };
     sim.iam.loose_limit = sim.rng.bool();
+    sim.iam.pathless = match sim.rng.u8(..3) {
+        0 => Pathless::Allowed,
+        1 => Pathless::OnlyRemovals,
+        _ => Pathless::Denied,
+    };
     sim.iam.key_delay = sim.millis(0..=15_000);
     let now = sim.now;
     for kind in Kind::ALL {
@@ -73,14 +79,25 @@ fn make_static_user(sim: &mut Sim) {
     sim.iam.users.insert(STATIC_USER.to_owned(), user);
 }
 
-/// Everything heals, and nobody does anything any more.
+/// Everything heals, roles included, and nobody does anything any more.
 pub(super) fn heal(sim: &mut Sim) {
     sim.tell(|| "everything heals".to_owned());
     let slow = sim.weather.slow;
+    // STS may take longer.
+    let pause = match sim.rng.u8(..5) {
+        0 => sim.millis(60_000..=1_200_000),
+        _ => SignedDuration::ZERO,
+    };
+    let latest = sim.now + SignedDuration::from_mins(20);
     sim.weather = super::weather::Weather {
         slow,
+        sts_back: (sim.now + pause).max(sim.weather.sts_back.min(latest)),
         ..super::weather::Weather::fair(sim.now)
     };
+    sim.iam.conflicts_until = sim.now;
+    sim.healed = Some(sim.now);
+    sim.ahead = SignedDuration::ZERO;
+    admins::mend_roles(sim);
 }
 
 fn next(sim: &mut Sim) {
@@ -95,7 +112,7 @@ fn next(sim: &mut Sim) {
 
 /// One thing happens, and another will.
 pub(super) fn act(sim: &mut Sim) {
-    match sim.rng.u8(..28) {
+    match sim.rng.u8(..38) {
         0..=3 => tenants::create(sim),
         4..=6 => tenants::delete(sim),
         7 => tenants::renew(sim),
@@ -121,6 +138,20 @@ pub(super) fn act(sim: &mut Sim) {
             sim.tell(|| format!("the API server is away for {pause}"));
         }
         22 => tenants::edit(sim),
+        28..=31 => refusals::begin(sim),
+        32 => {
+            let pause = refusals::a_while(sim);
+            sim.weather.sts_back = sim.now + pause;
+            sim.tell(|| format!("STS is away for {pause}"));
+        }
+        33 => {
+            let pause = sim.millis(5_000..=60_000);
+            sim.iam.conflicts_until = sim.now + pause;
+            sim.tell(|| format!("DeleteUser conflicts for {pause}"));
+        }
+        34 => wishes::ask(sim),
+        35 => wishes::garble(sim),
+        36..=37 => set_clock(sim),
         // What the plan mends only with the help of a sweep.
         23..=24 if sim.sweep_interval.is_some() => tenants::strip(sim),
         25 if sim.sweep_interval.is_some() => admins::meddle(sim),
@@ -131,6 +162,19 @@ pub(super) fn act(sim: &mut Sim) {
         }
     }
     next(sim);
+}
+
+/// Somebody sets the clock on the wall: right, or by seconds, hours or a day
+/// ahead or behind.
+fn set_clock(sim: &mut Sim) {
+    let by = match sim.rng.u8(..6) {
+        0..=1 => SignedDuration::ZERO,
+        2 => sim.millis(-60_000..=60_000),
+        3..=4 => sim.millis(-7_200_000..=7_200_000),
+        _ => SignedDuration::from_hours([-24, 24][sim.rng.usize(..2)]),
+    };
+    sim.ahead = by;
+    sim.tell(|| format!("the clock is ahead by {by}"));
 }
 
 fn kill(sim: &mut Sim) {

@@ -65,9 +65,10 @@ impl Sim {
             idle.map(|(name, _)| name.clone()).collect()
         };
         for name in idle {
+            let wall = self.wall();
             let replica = &mut self.replicas[who.replica];
             if let Some(request) = replica.cached(&self.cluster, &name, self.now) {
-                let view = replica.view(&self.cluster, request, self.now);
+                let view = replica.view(&self.cluster, request, self.now, wall);
                 self.take_back(&view);
             }
         }

@@ -115,6 +115,7 @@ impl Replica {
         cluster: &Cluster,
         request: Arc<AwsCredentialRequest>,
         now: Timestamp,
+        wall: Timestamp,
     ) -> View {
         let name = request.metadata.name.clone().unwrap_or_default();
         let then = self.past(now);
@@ -125,7 +126,7 @@ impl Replica {
         let role = cluster.roles.get(&request.spec.role_ref.name);
         let role = role.and_then(|past| past.at(then));
         let work = self.desk.remove(request.uid_str());
-        let mut work = work.unwrap_or_else(|| Work::new(now));
+        let mut work = work.unwrap_or_else(|| Work::new(wall));
         if self.doubted.remove(request.uid_str()) && work.doubt == Doubt::None {
             work.doubt = Doubt::Raised;
         }

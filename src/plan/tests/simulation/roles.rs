@@ -92,10 +92,10 @@ impl Cluster {
 
     /// Puts the mark of what it revokes into a role's status. Says when there
     /// will be another.
-    pub fn mark_role(&mut self, kind: Kind, now: Timestamp) -> Option<Timestamp> {
+    pub fn mark_role(&mut self, kind: Kind, wall: Timestamp, now: Timestamp) -> Option<Timestamp> {
         let role = self.role(kind.role())?.clone();
-        let mark = mark::of(&role, now);
-        let rises = mark::rises_at(&role, now);
+        let mark = mark::of(&role, wall);
+        let rises = mark::rises_at(&role, wall);
         let mut marked = AwsRole::clone(&role);
         let status = marked.status.get_or_insert_default();
         status.observed_generation = role.metadata.generation;
@@ -143,8 +143,10 @@ impl Cluster {
         self.roles.get(name).is_none_or(|past| past.now().is_none())
     }
 
-    /// The role as a direct read finds it.
+    /// The role as a direct read finds it. The name stands in a URL, and there
+    /// `dev/` leads to `dev`.
     pub fn role_view(&self, name: &str) -> RoleView {
+        let name = name.trim_end_matches('/');
         RoleView::of(self.roles.get(name).and_then(|past| past.now()).cloned())
     }
 

@@ -16,9 +16,9 @@ use super::roles::Kind;
 use super::sweeper::Sweep;
 use super::weather::Weather;
 use crate::api::SweepHalt;
-use crate::plan::Look;
 use crate::plan::effect::{Effect, Fault, FaultClass, Outcome};
 use crate::plan::view::AccountView;
+use crate::plan::{LONGEST_SLEEP, Look};
 
 /// Events of one schedule after which it counts as a storm.
 const MAX_EVENTS: u32 = 300_000;
@@ -57,6 +57,8 @@ pub(super) enum Event {
 /// Everything.
 pub(super) struct Sim {
     pub now: Timestamp,
+    /// How far the clock on the operator's wall is ahead of it.
+    pub ahead: SignedDuration,
     epoch: Timestamp,
     pub rng: fastrand::Rng,
     pub iam: Iam,
@@ -73,7 +75,13 @@ pub(super) struct Sim {
     pub halt: Option<SweepHalt>,
     pub account: AccountView,
     pub flaw: Option<Flaw>,
+    /// By a flaw the operator has no session.
+    pub signed_out: bool,
     pub violation: Option<String>,
+    /// Calls to AWS for each name, and since when they are counted.
+    pub calls: BTreeMap<String, (Timestamp, u32)>,
+    /// When everything healed.
+    pub healed: Option<Timestamp>,
     /// What happened, if it is to be told.
     pub trace: Option<VecDeque<String>>,
     /// Boxed, because the map moves its values about.
@@ -85,6 +93,7 @@ impl Sim {
     pub fn new(seed: u64, flaw: Option<Flaw>, epoch: Timestamp, account: AccountView) -> Self {
         Self {
             now: epoch,
+            ahead: SignedDuration::ZERO,
             epoch,
             rng: fastrand::Rng::with_seed(seed),
             iam: Iam::new(),
@@ -97,7 +106,10 @@ impl Sim {
             halt: None,
             account,
             flaw,
+            signed_out: false,
             violation: None,
+            calls: BTreeMap::new(),
+            healed: None,
             trace: None,
             events: BTreeMap::new(),
             numbers: 0,
@@ -126,6 +138,18 @@ impl Sim {
         self.numbers += 1;
         let when = (at.max(self.now), self.numbers);
         self.events.insert(when, Box::new(event));
+    }
+
+    /// What the clock on the operator's wall shows.
+    pub fn wall(&self) -> Timestamp {
+        self.now + self.ahead
+    }
+
+    /// When that clock shows that time, as things are: timers know no wall, and
+    /// none is set for longer than the controller sleeps.
+    pub fn timer(&self, until: Timestamp) -> Timestamp {
+        let pause = until.duration_since(self.wall());
+        self.now + pause.min(LONGEST_SLEEP)
     }
 
     /// A duration between these, in milliseconds.
@@ -184,8 +208,9 @@ impl Sim {
     /// What a role's controller does about `revokeBefore`, now and when that
     /// time has come.
     fn mark_role(&mut self, kind: Kind) {
-        if let Some(rises) = self.cluster.mark_role(kind, self.now) {
-            self.at(rises, Event::Mark(kind));
+        let wall = self.wall();
+        if let Some(rises) = self.cluster.mark_role(kind, wall, self.now) {
+            self.at(self.timer(rises), Event::Mark(kind));
         }
     }
 

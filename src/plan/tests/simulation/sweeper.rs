@@ -5,6 +5,7 @@
 use jiff::SignedDuration;
 
 use super::neighbour::Neighbour;
+use super::refusals;
 use super::replica::Who;
 use super::sim::{Event, Sim, failed};
 use super::sweep_check;
@@ -149,7 +150,7 @@ impl Sim {
                     None => Stage::Look,
                 }
             }
-            Stage::Decide(view) => match next(&view, now) {
+            Stage::Decide(view) => match next(&view, self.wall()) {
                 Step::Do(effect) => {
                     if self.sweeper_leads(who) {
                         Stage::Arrive(view, effect)
@@ -165,7 +166,7 @@ impl Sim {
                 Stage::Answer(view, effect, outcome)
             }
             Stage::Answer(mut view, effect, outcome) => {
-                let recorded = view.record(&effect, outcome, now);
+                let recorded = view.record(&effect, outcome, self.wall());
                 if recorded.is_ok() && view.work.failure.is_none() {
                     Stage::Decide(view)
                 } else {
@@ -181,9 +182,11 @@ impl Sim {
     }
 
     fn sweep_call(&mut self, cluster: &ClusterId, view: &View, effect: &Effect) -> Outcome {
-        let whim = self.weather.whim(false, self.now, &mut self.rng);
-        if let Whim::Fail(class) = whim {
-            return failed(class);
+        let whim = self.weather.whim_at(effect, self.now, &mut self.rng);
+        match whim {
+            Whim::Fail(class) => return failed(class),
+            Whim::Refuse(class, false) => return refusals::refused(effect, class),
+            Whim::Refuse(_, true) | Whim::Serve | Whim::LoseAnswer => {}
         }
         sweep_check::before(self, cluster, view, effect);
         let outcome = self.iam.serve(effect, view, self.now);
@@ -193,6 +196,7 @@ impl Sim {
         });
         match whim {
             Whim::LoseAnswer => failed(FaultClass::NoAnswer),
+            Whim::Refuse(class, _) => refusals::refused(effect, class),
             _ => outcome,
         }
     }
@@ -212,11 +216,12 @@ impl Sim {
 
     /// The orphans that may be removed; leases to doubt are told to look.
     fn judge_sweep(&mut self, picture: &Picture, who: Option<Who>) -> Vec<ListedUser> {
+        let wall = self.wall();
         let halt = match who {
             Some(_) => &mut self.halt,
             None => &mut self.neighbour.halt,
         };
-        let findings = judge(picture, LIMITS, halt.as_ref(), None, self.now);
+        let findings = judge(picture, LIMITS, halt.as_ref(), None, wall);
         *halt = findings.guard.halt().cloned();
         if let Some(who) = who {
             for suspect in &findings.suspects {
@@ -249,7 +254,7 @@ impl Sim {
         };
         let same = found.filter(|found| found.uid_str() == uid);
         let claimed = same.is_some_and(|same| Claim::of(same, cluster).stands());
-        (!claimed).then(|| orphan::view(request, &account, cluster, self.now))
+        (!claimed).then(|| orphan::view(request, &account, cluster, self.wall()))
     }
 
     /// The account that all of it happens in.

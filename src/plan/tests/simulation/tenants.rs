@@ -1,16 +1,16 @@
 //! What the owners of requests and Secrets do.
 
-use super::cluster::Stored;
+use super::cluster::{PAUSED, Stored};
 use super::roles::Kind;
 use super::sim::Sim;
-use crate::api::{OnExpiry, Phase, Renew, Rotation};
+use crate::api::{OnExpiry, Phase, Renew, Rotation, Workload, WorkloadKind};
 use crate::plan::live::ROTATE_ANNOTATION;
 use crate::plan::tests::request;
 
 /// The names that requests have, one after the other.
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
-fn pick(sim: &mut Sim) -> &'static str {
+pub(super) fn pick(sim: &mut Sim) -> &'static str {
     NAMES[sim.rng.usize(..NAMES.len())]
 }
 
@@ -41,6 +41,15 @@ pub(super) fn create(sim: &mut Sim) {
         });
     } else if sim.rng.u8(..4) == 0 {
         new.spec.ttl_after_expiry = Some("5m".into());
+    }
+    if sim.rng.bool() {
+        let name = ["web", PAUSED][sim.rng.usize(..2)].to_owned();
+        let kind = WorkloadKind::Deployment;
+        new.spec.restart = vec![Workload { kind, name }];
+    }
+    // A URL that ends in a slash leads to the role all the same.
+    if kind == Kind::Users && sim.rng.u8(..12) == 0 {
+        new.spec.role_ref.name.push('/');
     }
     let now = sim.now;
     sim.tell(|| {

@@ -2,14 +2,17 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::refusals::Refusal;
 use crate::aws::CALL_TIMEOUT;
-use crate::plan::effect::{Fault, FaultClass, Outcome};
+use crate::plan::effect::{Effect, Fault, FaultClass, Outcome};
 
 /// How things are, until they change.
 #[derive(Clone, Debug)]
 pub(super) struct Weather {
     /// When AWS serves again.
     pub aws_back: Timestamp,
+    /// When STS serves again; IAM may serve meanwhile.
+    pub sts_back: Timestamp,
     /// When the API server serves again.
     pub api_back: Timestamp,
     /// Share of calls that fail.
@@ -20,6 +23,8 @@ pub(super) struct Weather {
     pub throttled: f64,
     /// Share of calls that travel for seconds.
     pub slow: f64,
+    /// What is refused.
+    pub refusal: Option<Refusal>,
 }
 
 /// What becomes of one call.
@@ -28,6 +33,8 @@ pub(super) enum Whim {
     Serve,
     LoseAnswer,
     Fail(FaultClass),
+    /// Refused, and applied all the same if it is so.
+    Refuse(FaultClass, bool),
 }
 
 impl Weather {
@@ -35,11 +42,28 @@ impl Weather {
     pub fn fair(now: Timestamp) -> Self {
         Self {
             aws_back: now,
+            sts_back: now,
             api_back: now,
             errors: 0.0,
             lost: 0.0,
             throttled: 0.0,
             slow: 0.0,
+            refusal: None,
+        }
+    }
+
+    /// The same for one effect.
+    pub fn whim_at(&self, effect: &Effect, now: Timestamp, rng: &mut fastrand::Rng) -> Whim {
+        let on_sts = matches!(effect, Effect::ProveKey | Effect::IssueSession(_));
+        if on_sts && now < self.sts_back {
+            return Whim::Fail(FaultClass::Unavailable);
+        }
+        match self.whim(effect.on_kubernetes(), now, rng) {
+            Whim::Serve => {
+                let refused = self.refusal.and_then(|refusal| refusal.of(effect, now));
+                refused.map_or(Whim::Serve, |(class, applied)| Whim::Refuse(class, applied))
+            }
+            whim => whim,
         }
     }
 
