@@ -11,8 +11,7 @@ use super::sim::{Event, Sim, failed};
 use super::weather::Whim;
 use crate::plan::admission::NamespaceView;
 use crate::plan::effect::{Effect, FaultClass, Outcome};
-use crate::plan::reasons::{Reason, Verdict};
-use crate::plan::view::{AccountView, View};
+use crate::plan::view::View;
 use crate::plan::{Look, Step, backoff, next};
 
 /// Steps of one reconciliation after which the controller speaks of a circle.
@@ -80,10 +79,7 @@ impl Sim {
             let wall = self.wall();
             let view = &mut errand.view;
             if view.account_wanted().is_some() {
-                view.account = match self.signed_out && self.now < self.weather.sts_back {
-                    true => AccountView::NotReady(Verdict::new(Reason::AccountNotReady, "STS")),
-                    false => self.account.clone(),
-                };
+                view.account = self.account.clone();
             }
             view.work.clock_is(wall);
             if let Some(flaw) = self.flaw {
@@ -209,11 +205,6 @@ impl Sim {
             Some(flaw) => flaw.spoil_outcome(outcome),
             None => outcome,
         };
-        if self.flaw == Some(Flaw::SignInAgain) {
-            let lost = outcome.fault().map(|fault| fault.class) == Some(FaultClass::NoAnswer);
-            let iam = lost && !effect.on_kubernetes();
-            self.signed_out = (iam || self.signed_out) && self.now < self.weather.sts_back;
-        }
         let kept = self.flaw.map(|_| outcome.clone());
         let wall = self.wall();
         let recorded = errand.view.record(&effect, outcome, wall);

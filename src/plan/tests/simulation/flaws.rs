@@ -9,7 +9,6 @@ use crate::plan::Step;
 use crate::plan::effect::{Effect, Fault, FaultClass, Outcome, Owner};
 use crate::plan::ending::{self, Ending};
 use crate::plan::live::ROTATE_ANNOTATION;
-use crate::plan::reasons::{Reason, Verdict};
 use crate::plan::view::{RoleView, Seen, View};
 use crate::plan::work::{KeysFact, UserFact};
 
@@ -40,21 +39,14 @@ pub(super) enum Flaw {
     RefusalEnds,
     /// Rotate when somebody asked for it, and not in time besides.
     WishInstead,
-    /// Look again at once after a `DeleteConflict`.
-    ConflictAtOnce,
     /// Renew without asking whom the role lets in.
     RenewUnasked,
-    /// Roll workloads until they roll, and only then go on.
-    RollFirst,
     /// Wait out a failure that lies ahead.
     AwaitFailure,
-    /// Sign in anew after each answer that is lost, and do nothing while STS
-    /// does not serve.
-    SignInAgain,
 }
 
 impl Flaw {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 13] = [
         Self::CreateAgain,
         Self::LetGo,
         Self::LeadForEver,
@@ -66,11 +58,8 @@ impl Flaw {
         Self::BelieveDenials,
         Self::RefusalEnds,
         Self::WishInstead,
-        Self::ConflictAtOnce,
         Self::RenewUnasked,
-        Self::RollFirst,
         Self::AwaitFailure,
-        Self::SignInAgain,
     ];
 
     /// Spoils a view before a reconciliation begins.
@@ -164,14 +153,6 @@ impl Flaw {
             }
             (Self::ForgetKeys, Effect::InspectUser, _, Outcome::User(Owner::Ours)) => {
                 work.keys = KeysFact::Known(Vec::new());
-            }
-            (Self::ConflictAtOnce, Effect::DeleteUser, Some(FaultClass::DeleteConflict), _) => {
-                work.failure = None;
-                work.started = Timestamp::MIN;
-            }
-            (Self::RollFirst, Effect::Restart(..), Some(class), _) => {
-                work.rolls.pop();
-                work.failure = Some(Verdict::new(Reason::SecretRefused, class.as_str()));
             }
             _ => {}
         }

@@ -170,7 +170,21 @@ fn as_many_schedules_as_asked_for() {
 
 /// Each mistake, and the first schedule that finds it: that one is played first,
 /// and others where the plan draws differently since.
-const FOUND: [(Flaw, u64); 0] = [];
+const FOUND: [(Flaw, u64); Flaw::ALL.len()] = [
+    (Flaw::CreateAgain, 53),
+    (Flaw::LetGo, 11),
+    (Flaw::LeadForEver, 44),
+    (Flaw::BelieveCache, 87),
+    (Flaw::SkipProof, 1),
+    (Flaw::ForgetKeys, 129),
+    (Flaw::StopAtUnreadable, 22),
+    (Flaw::TakeAnyName, 1),
+    (Flaw::BelieveDenials, 19),
+    (Flaw::RefusalEnds, 10),
+    (Flaw::WishInstead, 79),
+    (Flaw::RenewUnasked, 916),
+    (Flaw::AwaitFailure, 734),
+];
 
 #[test]
 fn deliberate_mistakes_are_found() {

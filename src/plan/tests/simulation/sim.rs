@@ -75,8 +75,6 @@ pub(super) struct Sim {
     pub halt: Option<SweepHalt>,
     pub account: AccountView,
     pub flaw: Option<Flaw>,
-    /// By a flaw the operator has no session.
-    pub signed_out: bool,
     pub violation: Option<String>,
     /// Calls to AWS for each name, and since when they are counted.
     pub calls: BTreeMap<String, (Timestamp, u32)>,
@@ -106,7 +104,6 @@ impl Sim {
             halt: None,
             account,
             flaw,
-            signed_out: false,
             violation: None,
             calls: BTreeMap::new(),
             healed: None,
