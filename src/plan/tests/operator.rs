@@ -48,13 +48,14 @@ impl Mishap {
         Self::LoseCall,
         Self::Unavailable,
     ];
-    /// Refusals of what builds up.
-    pub const REFUSALS: [Self; 6] = [
+    /// Refusals: of what builds up, of what ends, and after the deed.
+    pub const REFUSALS: [Self; 7] = [
         Self::Refused(FaultClass::Refused),
         Self::Refused(FaultClass::AccessDenied),
         Self::Refused(FaultClass::NotFound),
         Self::Refused(FaultClass::QuotaExceeded),
         Self::RefusedAfter(FaultClass::Refused),
+        Self::RefusedAfter(FaultClass::AccessDenied),
         Self::RefusedAfter(FaultClass::BadCredentials),
     ];
 
@@ -72,10 +73,27 @@ impl Mishap {
         let reads = matches!(effect, Effect::InspectUser | Effect::FindUser(_));
         match self {
             Self::Refused(FaultClass::NotFound | FaultClass::QuotaExceeded) => builds,
-            Self::RefusedAfter(_) => matches!(effect, Effect::Grant(_) | Effect::CreateKey),
+            Self::RefusedAfter(_) => changes(effect),
             _ => !reads || !matches!(self, Self::Refused(FaultClass::Refused)),
         }
     }
+}
+
+/// Whether an effect that takes place although it is refused leaves a trace
+/// outside: in AWS, in the Secret, on a workload.
+fn changes(effect: &Effect) -> bool {
+    matches!(
+        effect,
+        Effect::CreateUser
+            | Effect::Grant(_)
+            | Effect::CreateKey
+            | Effect::Clear(_)
+            | Effect::DeleteUser
+            | Effect::PublishSecret(_)
+            | Effect::AmendSecret(_)
+            | Effect::DeleteSecret(_)
+            | Effect::Restart(..)
+    )
 }
 
 /// An operator process and the mishaps that await it, by number of effect
