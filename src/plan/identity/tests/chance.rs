@@ -79,10 +79,10 @@ fn play(seed: u64, flaw: Option<Flaw>) {
             world.start(at);
         }
     }
-    world.run(90);
+    world.run(200);
     if !world.acts(chosen) && world.is_stopped(chosen) {
         world.confirm(chosen);
-        world.run(90);
+        world.run(200);
     }
     let told = world.log.join("\n");
     assert!(world.acts(chosen), "seed {seed}: {told}");
