@@ -32,6 +32,8 @@ pub struct Proxy {
 struct Direct {
     port: Option<u16>,
     hosts: std::sync::Arc<Matcher>,
+    /// The name itself, where only what is below it is meant.
+    but: Option<String>,
 }
 
 impl Proxies {
@@ -84,7 +86,32 @@ impl Proxies {
 }
 
 impl Proxy {
-    fn parse(variable: &'static str, text: &str) -> Result<Self, String> {
+    /// The proxy that kubectl takes to this server: it knows no `ALL_PROXY`, and
+    /// looks at nothing that is for other schemes.
+    ///
+    /// # Errors
+    /// As [`Proxies::of`].
+    pub fn of_kubectl(
+        server: &Uri,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Self>, String> {
+        let own = match server.scheme_str() {
+            Some("http") => "HTTP_PROXY",
+            _ => "HTTPS_PROXY",
+        };
+        let proxies = Proxies::of(|name| {
+            let asked = [own, "NO_PROXY"];
+            let asked = asked.iter().any(|n| n.eq_ignore_ascii_case(name));
+            variable(name).filter(|_| asked)
+        });
+        Ok(proxies?.of_url(server).cloned())
+    }
+
+    /// A proxy by its URL, which `variable` holds.
+    ///
+    /// # Errors
+    /// A sentence that begins with the variable's name.
+    pub fn parse(variable: &'static str, text: &str) -> Result<Self, String> {
         let text = text.trim();
         // Whoever leaves the scheme out means http.
         let whole = match text.contains("://") {
@@ -99,7 +126,13 @@ impl Proxy {
             return Err(refused("names no host"));
         }
         match url.scheme_str() {
-            Some("http" | "https" | "socks5") => Ok(Self { variable, url }),
+            Some("http" | "https") => Ok(Self { variable, url }),
+            Some("socks5" | "socks5h") => {
+                let url = socks(&url).ok_or_else(|| {
+                    format!("{variable} has a name or a password, which socks5 proxies are not given here; use one without")
+                })?;
+                Ok(Self { variable, url })
+            }
             other => {
                 let scheme = other.unwrap_or_default();
                 Err(refused(&format!(
@@ -128,6 +161,15 @@ impl Proxy {
     }
 }
 
+/// The URL with a port. The `h` says that the proxy looks up names, which it is
+/// always left to do.
+fn socks(url: &Uri) -> Option<Uri> {
+    let authority = url.authority().filter(|a| !a.as_str().contains('@'))?;
+    let port = authority.port_u16().unwrap_or(1080);
+    let host = authority.host();
+    format!("socks5://{host}:{port}").parse().ok()
+}
+
 impl Direct {
     /// An entry of `NO_PROXY`: `*`, an address, a network, a name with all below
     /// it; each but the first two of these with a port, if it has one.
@@ -140,7 +182,7 @@ impl Direct {
             _ => (entry, None),
         };
         let hosts = hosts.trim_start_matches('[').trim_end_matches(']');
-        // Names below a name are meant by the name as by `*.name`.
+        // `*.name` means what `.name` means: what is below it alone.
         let hosts = hosts
             .strip_prefix('*')
             .filter(|h| h.starts_with('.'))
@@ -148,15 +190,20 @@ impl Direct {
         if hosts.is_empty() {
             return None;
         }
-        let matcher = Matcher::builder().all("http://proxy").no(hosts).build();
+        let all = "*,0.0.0.0/0,::/0";
+        let no = if hosts == "*" { all } else { hosts };
+        let matcher = Matcher::builder().all("http://proxy").no(no).build();
         Some(Self {
             port,
             hosts: matcher.into(),
+            but: hosts.strip_prefix('.').map(str::to_owned),
         })
     }
 
     fn has(&self, url: &Uri, port: u16) -> bool {
-        self.port.is_none_or(|only| only == port) && self.hosts.intercept(url).is_none()
+        let host = url.host().unwrap_or_default();
+        let other = self.but.as_deref() != Some(host.to_ascii_lowercase().as_str());
+        other && self.port.is_none_or(|only| only == port) && self.hosts.intercept(url).is_none()
     }
 }
 
@@ -230,12 +277,61 @@ mod tests {
             "https://11.0.0.1/",
             "https://vpce.test/",
             "https://notsvc/",
+            "https://svc/",
+            "https://corp.test/",
             "https://192.0.2.7/",
         ] {
             assert!(by(&all, through).is_some(), "{through}");
         }
         let nothing = [("ALL_PROXY", "http://a:3"), ("NO_PROXY", "*")];
         assert_eq!(by(&nothing, "https://iam.amazonaws.com/"), None);
+    }
+
+    #[test]
+    fn kubectl_asks_what_is_for_the_scheme_of_the_server() {
+        let to = |set: &[(&str, &str)], server: &str| {
+            let variable = |name: &str| {
+                let found = set.iter().find(|(n, _)| *n == name);
+                found.map(|(_, value)| (*value).to_owned())
+            };
+            let proxy = Proxy::of_kubectl(&server.parse().unwrap(), variable);
+            proxy.map(|proxy| proxy.map(|p| p.url().to_string()))
+        };
+        let server = "https://10.1.2.3:6443";
+        let set = [
+            ("ALL_PROXY", "socks4://other:1"),
+            ("http_proxy", "nonsense://x"),
+            ("https_proxy", "proxy:3128"),
+        ];
+        assert_eq!(to(&set, server), Ok(Some("http://proxy:3128/".into())));
+        assert_eq!(to(&set[..2], server), Ok(None));
+        assert!(to(&set, "http://10.1.2.3").is_err());
+        for (none, through) in [
+            // It is the server that is compared, and not the proxy.
+            ("proxy", true),
+            ("10.0.0.0/8", false),
+            ("10.1.2.3:6443", false),
+            ("10.1.2.3:443", true),
+            ("a,,10.1.2.3,", false),
+            ("*", false),
+            ("192.168.0.0/16", true),
+        ] {
+            let set = [set[2], ("NO_PROXY", none)];
+            assert_eq!(to(&set, server).unwrap().is_some(), through, "{none}");
+        }
+    }
+
+    #[test]
+    fn socks_proxies_have_their_own_port_and_no_password() {
+        let to = |url: &str| Proxy::parse("HTTPS_PROXY", url).map(|p| p.url().to_string());
+        assert_eq!(to("socks5h://proxy"), Ok("socks5://proxy:1080/".into()));
+        assert_eq!(
+            to("socks5://[fd00::1]:9"),
+            Ok("socks5://[fd00::1]:9/".into())
+        );
+        let refused = to("socks5://u:hunter2@proxy").unwrap_err();
+        assert!(refused.starts_with("HTTPS_PROXY has a name"), "{refused}");
+        assert!(!refused.contains("hunter2"), "{refused}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
+use super::cluster::Flags;
 use super::endpoints::{EndpointArgs, Inside};
 use super::identity::IdentityArgs;
 use super::shutdown;
@@ -122,18 +123,18 @@ async fn serve(args: Args) -> Result<(), String> {
     let log_level = telemetry::init(&log, log_format, traces.as_ref())?;
     let proxies = Proxies::from_env()?;
     let roots = roots::find()?;
-    let aws = http::client(proxies.clone(), &roots)?;
     let apart = http::apart(&proxies, &roots)?;
+    let aws = http::client(proxies, &roots)?;
     let stop = shutdown::on_signal()?;
     let readiness = Readiness::default();
     readiness.expect("API server");
     endpoints.serve_health(readiness.clone(), stop.clone());
 
-    let no_cluster =
-        |e| format!("no cluster to work for ({e}); set KUBECONFIG or run inside a cluster");
-    let config = super::cluster::config(&proxies).await.map_err(no_cluster)?;
-    let traces_of_epochs = identity.traces(&config.cluster_url);
-    let client = Client::try_from(config).map_err(|e| no_cluster(e.to_string()))?;
+    let place = super::cluster::find(&Flags::default()).await.map_err(|e| {
+        format!("no cluster to work for ({e}); set KUBECONFIG or run inside a cluster")
+    })?;
+    let epoch_traces = identity.traces(&place.server);
+    let client = place.client;
     let inside = Inside {
         metrics: metrics.clone(),
         log_level,
@@ -157,7 +158,7 @@ async fn serve(args: Args) -> Result<(), String> {
     let identity = IdentitySettings {
         timing: identity.timing(),
         at_start: records.all().await.ok(),
-        traces: traces_of_epochs,
+        traces: epoch_traces,
     };
     let lost = CancellationToken::new();
     let (leadership, tenure) = if leader_elect {

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
+use super::cluster::Flags;
 use super::plugin::paint::{Paint, Tint};
 use super::plugin::table::{Cell, Table};
 use crate::act::{Announcer, Hands, KubeCalls, Records};
@@ -110,10 +111,11 @@ pub(super) fn run(args: Args) -> Result<ExitCode, String> {
 
 async fn sweep_all(args: Args) -> Result<ExitCode, String> {
     let proxies = Proxies::from_env()?;
-    let aws = http::client(proxies.clone(), &roots::find()?)?;
-    let client = super::cluster::client(&proxies)
-        .await
-        .map_err(|e| format!("no cluster to work for ({e}); set KUBECONFIG"))?;
+    let aws = http::client(proxies, &roots::find()?)?;
+    let place = super::cluster::find(&Flags::default()).await;
+    let client = place
+        .map_err(|e| format!("no cluster to work for ({e}); set KUBECONFIG"))?
+        .client;
     let metrics = Metrics::default();
     let calls = KubeCalls::new(metrics.clone());
     let cluster = cluster_id(&client, &calls).await.map_err(told)?;

@@ -1,10 +1,12 @@
-//! The way to AWS out of a closed network: through a proxy, and with roots of
-//! one's own.
+//! The way out of a closed network: through a proxy, to AWS with roots of one's
+//! own.
+
+use std::fs;
 
 use anyhow::{Context, Result};
 use keylease_testbed::pki::Pki;
-use keylease_testbed::{FakeAws, FakeConfig, ForwardProxy, Operator, TlsFront, wait};
-use serde_json::json;
+use keylease_testbed::{FakeAws, FakeConfig, ForwardProxy, Operator, TlsFront, aws_cli, wait};
+use serde_json::{Value, json};
 
 use crate::harness::{Bed, KEYLEASE, LATER, Namespace, SOON, Story, client_of, start_cluster};
 
@@ -82,6 +84,46 @@ async fn tls_goes_through_a_tunnel_and_trusts_the_bundle() -> Story {
         asked.iter().all(|head| head.starts_with(&tunnel)),
         "{asked:?}"
     );
+    Ok(())
+}
+
+/// From outside its cluster the API server is behind the proxy as well, for the
+/// operator as for the sweep, whatever `NO_PROXY` says of the proxy itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_server_is_reached_through_the_proxy_from_outside() -> Story {
+    let name = "api.k8s.test";
+    let cluster = start_cluster().await?;
+    let aws = FakeAws::start(FakeConfig::default())?;
+    let proxy = ForwardProxy::start().await?;
+    let mut file: Value = serde_json::from_str(&fs::read_to_string(cluster.kubeconfig())?)?;
+    let entry = &mut file["clusters"][0]["cluster"];
+    entry["server"] = json!(cluster.server_url().replace("127.0.0.1", name));
+    entry["tls-server-name"] = json!("localhost");
+    let dir = tempfile::tempdir()?;
+    let kubeconfig = dir.path().join("config");
+    fs::write(&kubeconfig, file.to_string())?;
+    let url = format!("http://{}", proxy.addr());
+    let env = [("HTTPS_PROXY", url.as_str()), ("NO_PROXY", "127.0.0.1,,")];
+    let bin = std::path::Path::new(KEYLEASE);
+    let mut operator = Operator::start(bin, &kubeconfig, &aws.endpoint(), &env, &[])?;
+    operator.wait_ready(SOON).await?;
+    operator.kill_hard()?;
+    let asked = proxy.asked().len();
+    assert!(asked > 0, "the operator did not ask the proxy");
+    let list = std::env::join_paths(["/no/such/file".as_ref(), kubeconfig.as_path()])?;
+    let mut sweep = tokio::process::Command::new(KEYLEASE);
+    sweep
+        .args(["sweep", "--dry-run"])
+        .env_clear()
+        .env("KUBECONFIG", list)
+        .envs(aws_cli::env(&aws.endpoint()))
+        .envs(env);
+    let said = sweep.output().await?;
+    assert!(said.status.success(), "{said:?}");
+    let all = proxy.asked();
+    assert!(all.len() > asked, "the sweep did not ask the proxy");
+    let tunnel = format!("CONNECT {name}:");
+    assert!(all.iter().all(|head| head.starts_with(&tunnel)), "{all:?}");
     Ok(())
 }
 

@@ -6,6 +6,7 @@ mod changes;
 mod doctor;
 mod exec;
 mod issue;
+mod kubeconfigs;
 mod min_left;
 mod reuse;
 mod revoke;

@@ -4,14 +4,14 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 
 use kube::api::ListParams;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::NamespaceResourceScope;
-use kube::{Api, Client, Config, Resource};
+use kube::{Api, Client, Resource};
 
 use super::error::{Call, Failure};
 use super::paint::one_line;
 use crate::act::HasStatus;
 use crate::api::{AwsCredentialRequest, AwsRole};
+use crate::cli::cluster::{self, Flags};
 use crate::decode::Lenient;
 use crate::plan::naming::is_object_name;
 
@@ -45,8 +45,16 @@ pub(super) struct Target {
     #[arg(long, global = true, value_name = "NAME", help_heading = "Cluster")]
     context: Option<String>,
 
-    /// The kubeconfig. Default: $KUBECONFIG, else ~/.kube/config, else the
-    /// service account of the pod.
+    /// The cluster of the kubeconfig. Default: that of the context.
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Cluster")]
+    cluster: Option<String>,
+
+    /// The user of the kubeconfig. Default: that of the context.
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Cluster")]
+    user: Option<String>,
+
+    /// The kubeconfig. Default: the files of $KUBECONFIG as one, else
+    /// ~/.kube/config, else the service account of the pod.
     #[arg(long, global = true, value_name = "FILE", help_heading = "Cluster")]
     kubeconfig: Option<PathBuf>,
 }
@@ -63,39 +71,17 @@ pub(super) struct Session {
 impl Target {
     /// Reads the kubeconfig. Nothing is sent yet.
     pub async fn session(self) -> Result<Session, Failure> {
-        let Self {
-            namespace,
-            context,
-            kubeconfig,
-        } = self;
-        let config = config(context, kubeconfig).await?;
-        let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
-        let client = Client::try_from(config)
-            .map_err(|e| Failure::new(format!("the kubeconfig cannot be used: {e}")))?;
+        let flags = Flags {
+            file: self.kubeconfig,
+            context: self.context,
+            cluster: self.cluster,
+            user: self.user,
+        };
+        let place = cluster::find(&flags).await;
+        let place = place.map_err(|why| Failure::new(format!("no cluster to talk to: {why}")))?;
+        let namespace = self.namespace.unwrap_or(place.namespace);
+        let client = place.client;
         Ok(Session { client, namespace })
-    }
-}
-
-async fn config(context: Option<String>, file: Option<PathBuf>) -> Result<Config, Failure> {
-    let unusable = |e: &dyn std::fmt::Display| {
-        Failure::new(format!(
-            "no cluster to talk to: {e}; set --kubeconfig or --context"
-        ))
-    };
-    let options = KubeConfigOptions {
-        context,
-        ..KubeConfigOptions::default()
-    };
-    if let Some(file) = file {
-        let read = Kubeconfig::read_from(&file).map_err(|e| unusable(&e))?;
-        let config = Config::from_custom_kubeconfig(read, &options).await;
-        return config.map_err(|e| unusable(&e));
-    }
-    match Config::from_kubeconfig(&options).await {
-        Ok(config) => Ok(config),
-        // Whoever named a context does not mean the pod that this may be.
-        Err(error) if options.context.is_some() => Err(unusable(&error)),
-        Err(error) => Config::incluster().map_err(|_| unusable(&error)),
     }
 }
 

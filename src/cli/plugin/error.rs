@@ -124,9 +124,7 @@ impl Call<'_> {
         };
         let message = status.message.trim();
         match status.code {
-            401 => "the API server does not accept your sign-in; sign in again, or choose another \
-                    --context"
-                .to_owned(),
+            401 => refused_sign_in(std::env::var_os("AWS_ACCESS_KEY_ID").is_some()),
             // An admission plugin answers 403 as well, in other words.
             403 if message.contains(&format!("cannot {verb} resource")) => format!(
                 "you have no right to {verb} {resource} in {place}; ask for a role with the verb \
@@ -144,6 +142,18 @@ impl Call<'_> {
             _ => message.to_owned(),
         }
     }
+}
+
+/// What to do about a sign-in that the API server does not accept.
+fn refused_sign_in(own_key: bool) -> String {
+    let advice = match own_key {
+        true => {
+            "AWS_ACCESS_KEY_ID is set, and aws eks get-token takes it before the profile: unset \
+             it, or give the kubeconfig's args a --profile"
+        }
+        false => "sign in again, or choose another --context",
+    };
+    format!("the API server does not accept your sign-in; {advice}")
 }
 
 /// An error with its causes, which HTTP libraries keep to themselves.
@@ -199,6 +209,12 @@ mod tests {
             answer(404, "awscredentialrequests.keylease.dev \"x\" not found"),
             "there is no awscredentialrequests.keylease.dev named x in namespace team-a"
         );
+    }
+
+    #[test]
+    fn a_key_in_the_environment_is_named_where_it_may_be_the_cause() {
+        assert!(refused_sign_in(true).contains("unset it, or give the kubeconfig's args"));
+        assert!(refused_sign_in(false).ends_with("choose another --context"));
     }
 
     #[test]

@@ -50,7 +50,7 @@ use error::Failure;
     after_help = "Exit codes: 0 done, 1 failed, 2 used wrongly, 3 asked for and not done in time, \
                   128+n ended by signal n. \
                   `exec` ends with the code of its command.\n\
-                  Environment: KUBECONFIG, NO_COLOR."
+                  Environment: KUBECONFIG, HTTPS_PROXY, HTTP_PROXY, NO_PROXY, NO_COLOR."
 )]
 struct Cli {
     #[command(flatten)]
@@ -148,6 +148,7 @@ mod tests {
             "k revoke --all --yes",
             "k revoke a b --dry-run",
             "k exec r --name x --reuse --min-left 0s -- true",
+            "k --cluster c leases --user u --kubeconfig f",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }

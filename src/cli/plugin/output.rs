@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::key::IssuedKey;
+use crate::cli::cluster::LEASED_KEY;
 
 /// The forms of `issue --output`.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,7 @@ pub(super) fn environment(key: &IssuedKey) -> Vec<(&'static str, Option<&str>)> 
         ("AWS_REGION", Some(&key.region)),
         ("AWS_DEFAULT_REGION", Some(&key.region)),
         ("AWS_CREDENTIAL_EXPIRATION", Some(&key.expiration)),
+        (LEASED_KEY, Some(&key.access_key_id)),
     ]
 }
 

@@ -30,6 +30,7 @@ pub mod paths;
 pub mod pki;
 pub mod ports;
 pub mod process;
+pub mod socks;
 pub mod wait;
 mod work_dir;
 
@@ -41,3 +42,4 @@ pub use node::{Node, NodeNetwork};
 pub use operator::Operator;
 pub use otlp::{OtlpCollector, SpanView};
 pub use outbound::{ForwardProxy, TlsFront};
+pub use socks::SocksProxy;
