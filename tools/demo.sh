@@ -85,6 +85,7 @@ show 'kubectl delete -f deploy/examples/request.yaml'
 gone '(NotFound)' 'kubectl get secret app'
 # shellcheck disable=SC2016
 gone '(NoSuchEntity)' 'aws iam get-user --user-name $user'
+printf '\nOne user stays, without a key: it marks this cluster, so that a copy of it would be noticed.\n'
 show 'aws iam list-users --query "Users[].UserName"'
 
 printf '\n%sDone in %d seconds.%s\n' "$bed_bold" "$SECONDS" "$bed_plain"

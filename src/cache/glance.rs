@@ -22,7 +22,7 @@ pub struct Glance {
     pub holds: bool,
     /// What of it could not be read.
     pub unreadable: Defects,
-    /// See [`stuck_until`].
+    /// The end of a lease in force for which a key is due that cannot be made.
     pub stuck_until: Option<Timestamp>,
 }
 

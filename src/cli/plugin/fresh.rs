@@ -301,7 +301,10 @@ mod tests {
 
     #[test]
     fn of_a_short_lease_half_is_enough() {
-        assert!(lasts(300, 7200, 0), "a fresh one would be replaced for ever");
+        assert!(
+            lasts(300, 7200, 0),
+            "a fresh one would be replaced for ever"
+        );
         assert!(lasts(300, 7200, 150));
         let later = remedy(OnExpiry::Revoke, 300, 7200, 151);
         assert_eq!(later, Some(Way::Renew("5m".into())));

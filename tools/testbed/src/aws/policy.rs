@@ -142,7 +142,7 @@ fn parse(document: &str) -> Result<IAMPolicy, String> {
         }
         for field in ["Resource", "NotResource"] {
             for resource in statement.get_mut(field).into_iter().flat_map(each) {
-                *resource = owned_by_number(resource).into();
+                *resource = owned_by_number(resource);
             }
         }
     }
