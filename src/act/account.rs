@@ -5,20 +5,38 @@ use kube::Api;
 use super::{Hands, write_status};
 use crate::api::{AwsAccount, AwsAccountStatus};
 use crate::decode::Lenient;
-use crate::plan::effect::Fault;
+use crate::plan::effect::{Fault, FaultClass};
+
+/// Writes that may meet another's before one is given up.
+const ATTEMPTS: usize = 5;
 
 impl Hands {
     /// Changes the account's status, starting from what it is now, and writes
     /// nothing where nothing changes. Another account of the same name is left
-    /// as it is.
+    /// as it is. Several tell something of an account, so a conflict is tried
+    /// again with what is there then.
     ///
     /// # Errors
-    /// The fault of the call that failed, a conflict among them: whoever tells
-    /// something of an account comes again.
+    /// The fault of the call that failed.
     pub async fn report_account(
         &self,
         account: &AwsAccount,
-        change: impl FnOnce(&mut AwsAccountStatus),
+        mut change: impl FnMut(&mut AwsAccountStatus),
+    ) -> Result<(), Fault> {
+        let mut result = Ok(());
+        for _ in 0..ATTEMPTS {
+            result = self.report_once(account, &mut change).await;
+            if !matches!(&result, Err(fault) if fault.class == FaultClass::Stale) {
+                break;
+            }
+        }
+        result
+    }
+
+    async fn report_once(
+        &self,
+        account: &AwsAccount,
+        change: &mut impl FnMut(&mut AwsAccountStatus),
     ) -> Result<(), Fault> {
         let api: Api<Lenient<AwsAccount>> = Api::all(self.client.clone());
         let name = account.metadata.name.as_deref().unwrap_or_default();

@@ -156,7 +156,7 @@ async fn keep_sign_in(account: &AwsAccount, verdict: &AccountVerdict, ctx: &Cont
 async fn write(
     account: &AwsAccount,
     status: &AwsAccountStatus,
-    change: impl FnOnce(&mut AwsAccountStatus),
+    change: impl FnMut(&mut AwsAccountStatus),
     ctx: &Context,
 ) {
     let written = ctx.hands.report_account(account, change).await;
