@@ -359,7 +359,8 @@ show k delete awscr --all --timeout=60s
 # A session's Secret goes when Kubernetes collects what the request owned.
 until_is 60 'number of Secrets of ours' 0 sh -c \
     "kubectl get secrets --namespace $space -l app.kubernetes.io/managed-by=keylease -o name | wc -l | tr -d ' '"
-expect 'number of IAM users that are left' "$(users)" "$users_before"
 gone awsrole "$role" "$adopted" "${types[@]}"
 gone awsaccount "$account" "$root"
+# The last account takes the user along that marks the cluster.
+until_is 60 'number of IAM users that are left' "$users_before" users
 printf '\nDone: %d steps in %d s.\n' "$number" "$SECONDS"
