@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
+use kube::core::Rule;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
@@ -341,6 +342,11 @@ pub struct AllowedNamespaces {
     pub selector: Option<LabelSelector>,
 }
 
+/// What both lists of [`AllowedSecretMetadata`] may hold.
+fn metadata_keys() -> Rule {
+    Rule::new("self.all(k, k.matches('^[A-Za-z0-9_./-]*[*]?$'))").message("allowedSecretMetadata takes keys of labels and annotations, with * at the end alone, as in app.kubernetes.io/*")
+}
+
 /// The keys of labels and annotations that requests may set with `secret.labels`
 /// and `secret.annotations`. A change applies to keys that are issued after it.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -350,13 +356,13 @@ pub struct AllowedSecretMetadata {
     /// none. Example: `["app.kubernetes.io/*", "team"]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 317)), extend("x-kubernetes-list-type" = "set"))]
-    #[x_kube(validation = Rule::new("self.all(k, k.matches('^[A-Za-z0-9_./-]*[*]?$'))").message("allowedSecretMetadata takes keys of labels and annotations, with * at the end alone, as in app.kubernetes.io/*"))]
+    #[x_kube(validation = metadata_keys())]
     pub labels: Vec<String>,
 
     /// Keys of annotations, in the same way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 317)), extend("x-kubernetes-list-type" = "set"))]
-    #[x_kube(validation = Rule::new("self.all(k, k.matches('^[A-Za-z0-9_./-]*[*]?$'))").message("allowedSecretMetadata takes keys of labels and annotations, with * at the end alone, as in app.kubernetes.io/*"))]
+    #[x_kube(validation = metadata_keys())]
     pub annotations: Vec<String>,
 }
 

@@ -8,7 +8,7 @@ use aws_sdk_iam::operation::{
 use super::Session;
 use crate::plan::effect::{Attachment, Fault, FaultClass};
 
-/// Lists one kind of attachment, page by page.
+/// Lists one kind of thing, page by page.
 macro_rules! list {
     ($session:ident, $operation:literal, $request:expr, $items:expr, $name:expr, $found:ident) => {{
         let mut marker: Option<String> = None;
@@ -24,6 +24,8 @@ macro_rules! list {
         }
     }};
 }
+
+pub(super) use list;
 
 impl Session {
     /// All nine kinds of thing that can be on a user; `None` if there is no

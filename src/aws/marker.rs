@@ -5,7 +5,7 @@ use aws_sdk_iam::types::Tag;
 use jiff::SignedDuration;
 
 use super::Session;
-use super::users::facts;
+use super::users::{facts, tag};
 use crate::plan::effect::{Fault, FaultClass};
 use crate::plan::identity::{Epoch, Marker};
 use crate::plan::naming::{
@@ -105,12 +105,4 @@ fn claim(epoch: &Epoch, valid: SignedDuration) -> Result<Vec<Tag>, Fault> {
         tag(TAG_EPOCH, &epoch.to_string())?,
         tag(TAG_VALID, &valid)?,
     ])
-}
-
-fn tag(key: &str, value: &str) -> Result<Tag, Fault> {
-    let tag = Tag::builder().key(key).value(value).build();
-    tag.map_err(|e| Fault {
-        class: FaultClass::Refused,
-        message: e.to_string(),
-    })
 }

@@ -222,25 +222,33 @@ impl Candidate {
     /// this cluster holds its identity there.
     pub fn session(&self, facts: AccountFacts, tenure: Tenure) -> Session {
         let leading = Leading::new(self.leadership.clone());
-        let gate = leading.clone().with(tenure.clone());
-        let config = || aws_sdk_iam::config::Builder::from(&self.config);
-        let identity = config().interceptor(leading.clone());
-        let iam = config().interceptor(gate.clone());
-        let sts = aws_sdk_sts::config::Builder::from(&self.config).interceptor(gate);
+        let identity =
+            aws_sdk_iam::config::Builder::from(&self.config).interceptor(leading.clone());
+        let (iam, sts) = gated(&self.config, leading.clone().with(tenure.clone()));
         Session {
             calls: self.calls.of_account(&facts.account_id),
             facts,
             identity: aws_sdk_iam::Client::from_conf(identity.build()),
             tenure,
             leading,
-            iam: aws_sdk_iam::Client::from_conf(iam.build()),
-            sts: aws_sdk_sts::Client::from_conf(sts.build()),
+            iam,
+            sts,
             prover: aws_sdk_sts::Client::new(&self.config),
             apart: self.apart.clone(),
             config: self.config.clone(),
             expiry: self.expiry.clone(),
         }
     }
+}
+
+/// The clients whose calls pass this gate.
+fn gated(config: &SdkConfig, gate: Leading) -> (aws_sdk_iam::Client, aws_sdk_sts::Client) {
+    let iam = aws_sdk_iam::config::Builder::from(config).interceptor(gate.clone());
+    let sts = aws_sdk_sts::config::Builder::from(config).interceptor(gate);
+    (
+        aws_sdk_iam::Client::from_conf(iam.build()),
+        aws_sdk_sts::Client::from_conf(sts.build()),
+    )
 }
 
 impl Session {
@@ -262,14 +270,12 @@ impl Session {
     /// The same session, of an account whose settings changed, and with them
     /// perhaps the path under which the cluster has to hold its identity.
     pub fn with_facts(&self, facts: AccountFacts, tenure: Tenure) -> Self {
-        let gate = self.leading.clone().with(tenure.clone());
-        let iam = aws_sdk_iam::config::Builder::from(&self.config).interceptor(gate.clone());
-        let sts = aws_sdk_sts::config::Builder::from(&self.config).interceptor(gate);
+        let (iam, sts) = gated(&self.config, self.leading.clone().with(tenure.clone()));
         Self {
             facts,
             tenure,
-            iam: aws_sdk_iam::Client::from_conf(iam.build()),
-            sts: aws_sdk_sts::Client::from_conf(sts.build()),
+            iam,
+            sts,
             ..self.clone()
         }
     }

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use aws_sdk_iam::operation::list_attached_user_policies::ListAttachedUserPoliciesOutput;
+use aws_sdk_iam::operation::list_entities_for_policy::ListEntitiesForPolicyOutput;
 use aws_sdk_iam::types::{EntityType, StatusType};
 
 use super::Session;
+use super::inventory::list;
 use crate::plan::effect::{Fault, FaultClass};
 use crate::plan::standing::{QUARANTINES, Standing};
 
@@ -30,26 +33,27 @@ impl Session {
             Some((key.access_key_id?, active))
         });
         let keys: Vec<_> = keys.collect();
-        let mut policies = Vec::new();
-        let mut marker: Option<String> = None;
-        loop {
-            let call = self.iam.list_attached_user_policies().user_name(user);
-            let call = call.set_marker(marker.take()).send();
-            let page = match self.calls.iam("ListAttachedUserPolicies", call).await {
-                // Under a policy of before there were such looks. The next key
-                // does not wait for somebody to print it anew.
-                Err(fault) if fault.class == FaultClass::AccessDenied => {
-                    return Ok(Standing::of(key, &keys, &[]));
-                }
-                page => page?,
-            };
-            let attached = page.attached_policies.unwrap_or_default().into_iter();
-            policies.extend(attached.filter_map(|p| p.policy_arn));
-            marker = page.marker.filter(|_| page.is_truncated);
-            if marker.is_none() {
-                return Ok(Standing::of(key, &keys, &policies));
-            }
-        }
+        let policies = match self.policies_on(user).await {
+            // Under a policy of before there were such looks. The next key does
+            // not wait for somebody to print it anew.
+            Err(fault) if fault.class == FaultClass::AccessDenied => Vec::new(),
+            policies => policies?,
+        };
+        Ok(Standing::of(key, &keys, &policies))
+    }
+
+    /// ARNs of the managed policies on a user.
+    async fn policies_on(&self, user: &str) -> Result<Vec<String>, Fault> {
+        let mut found = Vec::new();
+        list!(
+            self,
+            "ListAttachedUserPolicies",
+            self.iam.list_attached_user_policies().user_name(user),
+            |p: ListAttachedUserPoliciesOutput| p.attached_policies.unwrap_or_default(),
+            |p| p.policy_arn,
+            found
+        );
+        Ok(found)
     }
 
     /// Names of all users under the path that have one of AWS's quarantine
@@ -70,18 +74,19 @@ impl Session {
     async fn users_with(&self, policy: &str, path: &str) -> Result<Vec<String>, Fault> {
         let arn = format!("arn:{}:iam::aws:policy/{policy}", self.facts.partition);
         let mut found = Vec::new();
-        let mut marker: Option<String> = None;
-        loop {
-            let call = self.iam.list_entities_for_policy().policy_arn(&arn);
-            let call = call.entity_filter(EntityType::User).path_prefix(path);
-            let call = call.max_items(PAGE).set_marker(marker.take()).send();
-            let page = self.calls.iam("ListEntitiesForPolicy", call).await?;
-            let users = page.policy_users.unwrap_or_default().into_iter();
-            found.extend(users.filter_map(|user| user.user_name));
-            marker = page.marker.filter(|_| page.is_truncated);
-            if marker.is_none() {
-                return Ok(found);
-            }
-        }
+        list!(
+            self,
+            "ListEntitiesForPolicy",
+            self.iam
+                .list_entities_for_policy()
+                .policy_arn(&arn)
+                .entity_filter(EntityType::User)
+                .path_prefix(path)
+                .max_items(PAGE),
+            |p: ListEntitiesForPolicyOutput| p.policy_users.unwrap_or_default(),
+            |user| user.user_name,
+            found
+        );
+        Ok(found)
     }
 }

@@ -24,14 +24,8 @@ impl Session {
         intent: &Intent,
         tags: BTreeMap<String, String>,
     ) -> Result<(), Fault> {
-        let tags: Result<Vec<Tag>, _> = tags
-            .into_iter()
-            .map(|(key, value)| Tag::builder().key(key).value(value).build())
-            .collect();
-        let tags = tags.map_err(|e| Fault {
-            class: FaultClass::Refused,
-            message: e.to_string(),
-        })?;
+        let tags = tags.into_iter().map(|(key, value)| tag(&key, &value));
+        let tags = tags.collect::<Result<Vec<_>, _>>()?;
         let call = self
             .iam
             .create_user()
@@ -125,6 +119,14 @@ impl Session {
         let call = self.iam.delete_user().user_name(name).send();
         self.calls.iam("DeleteUser", call).await.map(drop)
     }
+}
+
+pub(super) fn tag(key: &str, value: &str) -> Result<Tag, Fault> {
+    let tag = Tag::builder().key(key).value(value).build();
+    tag.map_err(|e| Fault {
+        class: FaultClass::Refused,
+        message: e.to_string(),
+    })
 }
 
 pub(super) fn facts(user: User) -> UserFacts {
