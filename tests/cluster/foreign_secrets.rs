@@ -315,13 +315,7 @@ async fn a_secret_that_others_write_to_costs_no_key() -> Story {
     assert_eq!(told.count(), 1, "told once");
 
     // The next key cleans up: everything is on record as ours.
-    let annotation = json!({"metadata": {"annotations": {
-        "keylease.dev/rotate-at": jiff::Timestamp::now().to_string()}}});
-    let patch = Patch::Merge(annotation);
-    scene
-        .requests()
-        .patch("app", &PatchParams::default(), &patch)
-        .await?;
+    scene.rotate("app", jiff::Timestamp::now()).await?;
     let rotated = |_: &_| keys_made(&scene, "app") == 2;
     scene.until("rotated", "app", LATER, rotated).await?;
     scene.expect_secret_of_the_last_key("app").await?;
@@ -360,13 +354,7 @@ async fn an_immutable_secret_is_told_and_rotated_with_one_key() -> Story {
     };
     keylease_testbed::wait::until("the renewal to be refused", LATER, refused).await?;
 
-    let annotation = json!({"metadata": {"annotations": {
-        "keylease.dev/rotate-at": jiff::Timestamp::now().to_string()}}});
-    let patch = Patch::Merge(annotation);
-    scene
-        .requests()
-        .patch("app", &PatchParams::default(), &patch)
-        .await?;
+    scene.rotate("app", jiff::Timestamp::now()).await?;
     until_told(&scene, None).await?;
     let made_again = scene.secrets().get("app").await?;
     assert_ne!(made_again.metadata.uid, frozen.metadata.uid);

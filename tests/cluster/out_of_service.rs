@@ -6,7 +6,6 @@ use aws_sdk_iam::types::StatusType;
 use keylease::api::AwsCredentialRequest;
 use keylease_testbed::aws::UserView;
 use keylease_testbed::wait;
-use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use crate::harness::{LATER, Scene, Story, condition, iam_of};
@@ -30,11 +29,7 @@ async fn set_status(scene: &Scene, user: &UserView, status: StatusType) -> Resul
 /// Asks for a new key now, as `kubectl keylease rotate` does.
 async fn rotate(scene: &Scene) -> Result<()> {
     let now = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(1);
-    let annotations = json!({"keylease.dev/rotate-at": now.to_string()});
-    let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
-    let params = PatchParams::default();
-    scene.requests().patch("app", &params, &patch).await?;
-    Ok(())
+    scene.rotate("app", now).await
 }
 
 /// Waits until the lease tells that its key is out of service, for this reason.

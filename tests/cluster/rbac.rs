@@ -1,7 +1,7 @@
 //! The rights in the chart, and in `deploy/` which is made of it, are enough:
 //! the operator runs as its service account, installed as its users install it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -55,9 +55,9 @@ async fn a_list_of_namespaces_needs_no_right_on_the_secrets_of_others() -> Story
     Ok(())
 }
 
-/// Issues, expires, makes again and deletes, as the service account that was
-/// installed.
-async fn main_road(cluster: &ControlPlane, namespace: &Namespace, env: &[(&str, &str)]) -> Story {
+/// The kubeconfig of the service account that was installed, when its kinds are
+/// there.
+async fn installed(cluster: &ControlPlane) -> anyhow::Result<PathBuf> {
     let established = [
         "wait",
         "--for=condition=Established",
@@ -67,9 +67,15 @@ async fn main_road(cluster: &ControlPlane, namespace: &Namespace, env: &[(&str, 
     ];
     cluster.kubectl(&established).await?;
     cluster.restart_controller_manager()?;
-    let identity = cluster
+    cluster
         .service_account_kubeconfig(NAMESPACE, "keylease")
-        .await?;
+        .await
+}
+
+/// Issues, expires, makes again and deletes, as the service account that was
+/// installed.
+async fn main_road(cluster: &ControlPlane, namespace: &Namespace, env: &[(&str, &str)]) -> Story {
+    let identity = installed(cluster).await?;
 
     let aws = FakeAws::start(FakeConfig::default())?;
     let bin = Path::new(KEYLEASE);
@@ -232,12 +238,7 @@ async fn a_listed_namespace_that_is_deleted_leaves_nothing_behind() -> Story {
     let names: Vec<_> = namespaces.iter().map(|(_, n)| n.name.as_str()).collect();
     let names = names.join(",");
     install(&cluster, &[&format!("--set=watchNamespaces={{{names}}}")]).await?;
-    let established = ["wait", "--for=condition=Established", "crd", "--all"];
-    cluster.kubectl(&established).await?;
-    cluster.restart_controller_manager()?;
-    let identity = cluster
-        .service_account_kubeconfig(NAMESPACE, "keylease")
-        .await?;
+    let identity = installed(&cluster).await?;
     let aws = FakeAws::start(FakeConfig::default())?;
     let env = [
         ("KEYLEASE_WATCH_NAMESPACES", names.as_str()),
@@ -334,12 +335,7 @@ async fn rights_that_were_away_for_a_while_are_missed_by_nobody() -> Story {
     let client = client_of(cluster.kubeconfig()).await?;
     let namespace = Namespace::create(client, "away").await?;
     install(&cluster, &["--set=watchNamespaces={away}"]).await?;
-    let established = ["wait", "--for=condition=Established", "crd", "--all"];
-    cluster.kubectl(&established).await?;
-    cluster.restart_controller_manager()?;
-    let identity = cluster
-        .service_account_kubeconfig(NAMESPACE, "keylease")
-        .await?;
+    let identity = installed(&cluster).await?;
     let aws = FakeAws::start(FakeConfig::default())?;
     let env = [("KEYLEASE_WATCH_NAMESPACES", "away")];
     let bin = Path::new(KEYLEASE);

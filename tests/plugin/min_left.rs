@@ -101,6 +101,21 @@ fn keys_made(scene: &Scene, namespace: &str) -> usize {
     created.filter(|c| ours(&c.user)).count()
 }
 
+/// Several calls near the end of the first key, which get a later one.
+async fn late_calls_share_one_new_key(
+    scene: &Scene,
+    role: &str,
+    first: (String, Timestamp),
+) -> Result<()> {
+    until_late(first.1).await?;
+    let (key, end) = together(scene, role).await?;
+    assert!(
+        key != first.0 && end > first.1,
+        "{key} until {end}, after {first:?}"
+    );
+    Ok(())
+}
+
 /// What `issue` makes ends for good: only another request lasts longer.
 #[tokio::test]
 async fn a_lease_at_its_maximum_is_replaced() -> Result<()> {
@@ -108,12 +123,7 @@ async fn a_lease_at_its_maximum_is_replaced() -> Result<()> {
     role_at_its_maximum(&scene, "l-max-replace", "l-max").await?;
     let first = once(&scene, "l-max-replace").await?;
     let uid = request(&scene).await?.metadata.uid;
-    until_late(first.1).await?;
-    let (key, end) = together(&scene, "l-max-replace").await?;
-    assert!(
-        key != first.0 && end > first.1,
-        "{key} until {end}, after {first:?}"
-    );
+    late_calls_share_one_new_key(&scene, "l-max-replace", first).await?;
     assert_ne!(request(&scene).await?.metadata.uid, uid);
     assert_eq!(keys_made(&scene, "l-max"), 2, "each call made a key");
     Ok(())
@@ -140,12 +150,7 @@ async fn a_key_at_its_maximum_is_rotated() -> Result<()> {
         .metadata
         .uid;
     let first = once(&scene, "l-max-rotate").await?;
-    until_late(first.1).await?;
-    let (key, end) = together(&scene, "l-max-rotate").await?;
-    assert!(
-        key != first.0 && end > first.1,
-        "{key} until {end}, after {first:?}"
-    );
+    late_calls_share_one_new_key(&scene, "l-max-rotate", first).await?;
     assert_eq!(request(&scene).await?.metadata.uid, uid);
     assert_eq!(keys_made(&scene, "l-rotate"), 2, "each call made a key");
     Ok(())

@@ -93,18 +93,23 @@ fn a_renewal_moves_the_end_once_and_no_further_than_the_maximum() {
     assert!(!third.renewable);
 }
 
-#[test]
-fn a_renewal_that_comes_after_the_end_changes_nothing() {
-    let mut world = world();
-    let mut operator = Operator::new();
-    operator.settle(&mut world);
-    world.now = status(&world).lease.unwrap().expires_at.0;
+/// Asks for a renewal now, by the usual length.
+pub(super) fn renew_now(world: &mut World) {
     let at = world.now.into();
     world.request.as_mut().unwrap().spec.renew = Some(Renew {
         at,
         increment: None,
     });
     world.bump();
+}
+
+#[test]
+fn a_renewal_that_comes_after_the_end_changes_nothing() {
+    let mut world = world();
+    let mut operator = Operator::new();
+    operator.settle(&mut world);
+    world.now = status(&world).lease.unwrap().expires_at.0;
+    renew_now(&mut world);
     run(&mut operator, &mut world, 1);
     assert_eq!(status(&world).phase, Some(Phase::Expired));
     assert!(world.user.is_none());

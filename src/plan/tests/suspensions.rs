@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use super::leases::{rotating_world, run, status};
+use super::leases::{renew_now, rotating_world, run, status};
 use super::operator::Operator;
 use super::world::World;
-use crate::api::{ConditionType, OnDisabledKey, Phase, Renew, get_condition};
+use crate::api::{ConditionType, OnDisabledKey, Phase, get_condition};
 use crate::plan::standing::Standing;
 
 const QUARANTINE: &str = "arn:aws:iam::aws:policy/AWSCompromisedKeyQuarantineV3";
@@ -136,12 +136,7 @@ fn what_else_is_told_of_a_key_out_of_service_does_not_make_it_usable() {
     operator.doubt(&world);
     run(&mut operator, &mut world, 5);
     let end = status(&world).lease.unwrap().expires_at;
-    let at = world.now.into();
-    world.request.as_mut().unwrap().spec.renew = Some(Renew {
-        at,
-        increment: None,
-    });
-    world.bump();
+    renew_now(&mut world);
     run(&mut operator, &mut world, 1);
     let after = status(&world);
     assert!(after.lease.unwrap().expires_at.0 > end.0);

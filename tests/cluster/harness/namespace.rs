@@ -129,6 +129,15 @@ impl Namespace {
             .await?)
     }
 
+    /// Asks for a new key at that time.
+    pub async fn rotate(&self, name: &str, at: jiff::Timestamp) -> Result<()> {
+        let annotations = json!({"keylease.dev/rotate-at": at.to_string()});
+        let patch = Patch::Merge(json!({"metadata": {"annotations": annotations}}));
+        let params = PatchParams::default();
+        self.requests().patch(name, &params, &patch).await?;
+        Ok(())
+    }
+
     /// Asks to delete a request; see [`Namespace::gone`].
     pub async fn delete(&self, name: &str) -> Result<()> {
         self.requests()

@@ -19,13 +19,46 @@ use crate::pki::Identity;
 /// Longest head of a request that is read.
 const HEAD: usize = 16 << 10;
 
+/// A free port on which each connection is served by itself. It is closed when it
+/// is dropped.
+#[derive(Debug)]
+pub(crate) struct Port {
+    pub(crate) addr: SocketAddr,
+    serving: JoinHandle<()>,
+}
+
+impl Port {
+    /// Opens one.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) async fn open<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> Result<Self>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let addr = listener.local_addr()?;
+        let serving = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(serve(client));
+            }
+        });
+        Ok(Self { addr, serving })
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
 /// A proxy as companies have them: `CONNECT`, and requests in absolute form. All
 /// names lead to this machine. It ends when it is dropped.
 #[derive(Debug)]
 pub struct ForwardProxy {
-    addr: SocketAddr,
+    port: Port,
     asked: Arc<Mutex<Vec<String>>>,
-    serving: JoinHandle<()>,
 }
 
 impl ForwardProxy {
@@ -34,26 +67,16 @@ impl ForwardProxy {
     /// # Errors
     /// When there is none.
     pub async fn start() -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let addr = listener.local_addr()?;
         let asked = Arc::<Mutex<Vec<String>>>::default();
         let notes = asked.clone();
-        let serving = tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(forward(client, notes.clone()));
-            }
-        });
-        Ok(Self {
-            addr,
-            asked,
-            serving,
-        })
+        let port = Port::open(move |client| forward(client, notes.clone())).await?;
+        Ok(Self { port, asked })
     }
 
     /// `host:port`.
     #[must_use]
     pub fn addr(&self) -> String {
-        self.addr.to_string()
+        self.port.addr.to_string()
     }
 
     /// The heads of what it was asked for on each connection, in their order: the
@@ -61,12 +84,6 @@ impl ForwardProxy {
     #[must_use]
     pub fn asked(&self) -> Vec<String> {
         self.asked.lock().clone()
-    }
-}
-
-impl Drop for ForwardProxy {
-    fn drop(&mut self) {
-        self.serving.abort();
     }
 }
 
@@ -104,10 +121,7 @@ async fn head(client: &mut TcpStream) -> Option<Vec<u8>> {
 
 /// Takes TLS off and passes on what is inside. It ends when it is dropped.
 #[derive(Debug)]
-pub struct TlsFront {
-    addr: SocketAddr,
-    serving: JoinHandle<()>,
-}
+pub struct TlsFront(Port);
 
 impl TlsFront {
     /// Starts it in front of that address.
@@ -124,31 +138,21 @@ impl TlsFront {
             .with_single_cert(vec![certificate], key)
             .context("the certificate of the TLS end")?;
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let addr = listener.local_addr()?;
         let behind = behind.to_owned();
-        let serving = tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let (acceptor, behind) = (acceptor.clone(), behind.clone());
-                tokio::spawn(async move {
-                    let mut client = acceptor.accept(client).await?;
-                    let mut server = TcpStream::connect(behind).await?;
-                    copy_bidirectional(&mut client, &mut server).await
-                });
+        let port = Port::open(move |client| {
+            let (acceptor, behind) = (acceptor.clone(), behind.clone());
+            async move {
+                let mut client = acceptor.accept(client).await?;
+                let mut server = TcpStream::connect(behind).await?;
+                copy_bidirectional(&mut client, &mut server).await
             }
         });
-        Ok(Self { addr, serving })
+        Ok(Self(port.await?))
     }
 
     /// Its port on this machine.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.addr.port()
-    }
-}
-
-impl Drop for TlsFront {
-    fn drop(&mut self) {
-        self.serving.abort();
+        self.0.addr.port()
     }
 }

@@ -1,21 +1,20 @@
 //! A SOCKS5 proxy (RFC 1928) that notes what it is asked for.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Result;
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::net::TcpStream;
+
+use crate::outbound::Port;
 
 /// It asks for no password, and all names and addresses lead to this machine. It
 /// ends when it is dropped.
 #[derive(Debug)]
 pub struct SocksProxy {
-    addr: SocketAddr,
+    port: Port,
     asked: Arc<Mutex<Vec<String>>>,
-    serving: JoinHandle<()>,
 }
 
 impl SocksProxy {
@@ -24,38 +23,22 @@ impl SocksProxy {
     /// # Errors
     /// When there is none.
     pub async fn start() -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let addr = listener.local_addr()?;
         let asked = Arc::<Mutex<Vec<String>>>::default();
         let notes = asked.clone();
-        let serving = tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(forward(client, notes.clone()));
-            }
-        });
-        Ok(Self {
-            addr,
-            asked,
-            serving,
-        })
+        let port = Port::open(move |client| forward(client, notes.clone())).await?;
+        Ok(Self { port, asked })
     }
 
     /// `host:port`.
     #[must_use]
     pub fn addr(&self) -> String {
-        self.addr.to_string()
+        self.port.addr.to_string()
     }
 
     /// Where connections were asked for: names as they came, with the port.
     #[must_use]
     pub fn asked(&self) -> Vec<String> {
         self.asked.lock().clone()
-    }
-}
-
-impl Drop for SocksProxy {
-    fn drop(&mut self) {
-        self.serving.abort();
     }
 }
 
