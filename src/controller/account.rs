@@ -64,8 +64,8 @@ pub async fn reconcile(
         account::unreadable(&account),
         account::sign_in_is_readable(&account),
     ) {
-        keep_sign_in(&account, &verdict, shared).await;
-        return Ok(Action::requeue(UNREADABLE));
+        let told = keep_sign_in(&account, &verdict, shared).await;
+        return Ok(Action::requeue(if told { UNREADABLE } else { RETRY }));
     }
     let found = credentials(
         &account,
@@ -126,8 +126,8 @@ async fn keep_while_used(account: &AwsAccount, ctx: &Context) {
 }
 
 /// What the account signs in with cannot be read: the session there is stays, for
-/// the leases that it has to end, and no other is made.
-async fn keep_sign_in(account: &AwsAccount, verdict: &AccountVerdict, ctx: &Context) {
+/// the leases that it has to end, and no other is made. Whether the status says so.
+async fn keep_sign_in(account: &AwsAccount, verdict: &AccountVerdict, ctx: &Context) -> bool {
     let name = account.metadata.name.as_deref().unwrap_or_default();
     let news = match ctx.accounts.any_session(name) {
         Some(session) => {
@@ -143,34 +143,36 @@ async fn keep_sign_in(account: &AwsAccount, verdict: &AccountVerdict, ctx: &Cont
     };
     let mut status = account.status.clone().unwrap_or_default();
     told(&mut status);
-    if account.status.as_ref() != Some(&status) {
-        write(account, &status, told, ctx).await;
-    }
+    let written =
+        account.status.as_ref() == Some(&status) || write(account, &status, told, ctx).await;
     if news {
         let whom = Concerned::ByAccount(name.to_owned());
         ctx.notices.concerns(whom);
     }
+    written
 }
 
 /// Writes the status, and tells as an event that the account cannot be read.
+/// Whether it is written.
 async fn write(
     account: &AwsAccount,
     status: &AwsAccountStatus,
     change: impl FnMut(&mut AwsAccountStatus),
     ctx: &Context,
-) {
+) -> bool {
     let written = ctx.hands.report_account(account, change).await;
     let before = account.status.clone().unwrap_or_default().conditions;
     if let Some(event) = unreadable::news(&before, &status.conditions) {
         ctx.hands.announcer.tell(account, &event).await;
     }
-    if let Err(fault) = written {
+    if let Err(fault) = &written {
         tracing::info!(
             account = account.metadata.name,
             error = fault.message,
             "account status not written"
         );
     }
+    written.is_ok()
 }
 
 /// The account was deleted.
@@ -223,12 +225,17 @@ async fn sign_in(
         }
     };
     let verdict = overruled(name, verdict, shared);
-    report(account, &outcome, kept, &verdict, shared).await;
+    let told = report(account, &outcome, kept, &verdict, shared).await;
     if news {
         let whom = Concerned::ByAccount(name.to_owned());
         shared.notices.concerns(whom);
     }
-    good_for
+    if told {
+        return good_for;
+    }
+    // The next sign-in tells it; an hour would be long for a status that is wrong.
+    ctx.sign_ins.suspect(name);
+    good_for.min(SignedDuration::try_from(RETRY).unwrap_or_default())
 }
 
 /// The same, unless another cluster stands in the way of an account that is
@@ -287,18 +294,17 @@ fn key_id(credentials: &Result<Credentials, String>) -> Option<String> {
     }
 }
 
-/// Writes the status when it says something new. Losing a write is harmless:
-/// the next sign-in writes it.
+/// Writes the status when it says something new. Whether it stands as it should.
 async fn report(
     account: &AwsAccount,
     outcome: &SignIn,
     kept: Kept,
     verdict: &AccountVerdict,
     ctx: &Context,
-) {
+) -> bool {
     let status = account::status(account, outcome, kept, verdict, Timestamp::now());
     if account.status.as_ref() == Some(&status) {
-        return;
+        return true;
     }
     // What the rotation of the key and the sweep have told meanwhile stays.
     let change = |status: &mut AwsAccountStatus| {
@@ -308,7 +314,7 @@ async fn report(
         };
         *status = account::status(&known, outcome, kept, verdict, Timestamp::now());
     };
-    write(account, &status, change, ctx).await;
+    write(account, &status, change, ctx).await
 }
 
 /// See [`credentials`].

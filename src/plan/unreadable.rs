@@ -12,7 +12,7 @@ use super::{Step, intent, live, revocation, status};
 use crate::api::{Condition, ConditionType, Lease, Phase, get_condition};
 
 /// Whether something of the request could not be read.
-pub(super) fn is_so(view: &View) -> bool {
+pub(in crate::plan) fn is_so(view: &View) -> bool {
     !view.request.spec.unreadable.is_empty()
 }
 

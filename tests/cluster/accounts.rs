@@ -227,3 +227,64 @@ async fn an_outage_of_aws_is_made_good() -> Story {
     assert_eq!(aws.users_under("/keylease/").len(), 2, "{:?}", aws.users());
     Ok(())
 }
+
+/// A status that the API server did not take is told as soon as it takes it, not
+/// at the next sign-in, an hour later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_that_was_refused_is_told_again() -> Story {
+    let scene = Scene::shared("account-untold").await?;
+    let policy = r#"
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: account-untold}
+spec:
+  failurePolicy: Fail
+  matchConstraints:
+    resourceRules:
+    - apiGroups: [keylease.dev]
+      apiVersions: ["*"]
+      operations: [UPDATE]
+      resources: [awsaccounts/status]
+      resourceNames: [account-untold, account-untold-probe]
+  validations:
+  - {expression: "false", message: not now, reason: Forbidden}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: account-untold}
+spec: {policyName: account-untold, validationActions: [Deny]}
+"#;
+    scene.bed.cluster.kubectl_apply(policy).await?;
+    let api: Api<AwsAccount> = Api::all(scene.client.clone());
+    scene.account("account-untold-probe", json!({})).await?;
+    wait::until("the policy to be in force", SOON, || async {
+        let change = Patch::Merge(json!({"status": {"accountId": "000000000000"}}));
+        let params = PatchParams {
+            dry_run: true,
+            ..PatchParams::default()
+        };
+        let answer = api.patch_status("account-untold-probe", &params, &change);
+        answer.await.err()
+    })
+    .await?;
+    let refused = r#"operation="report_account",outcome="access_denied""#;
+    scene.account("account-untold", json!({})).await?;
+    wait::until_ok("the status to be refused", SOON, || async {
+        let metrics = scene.bed.operator.lock().await.metrics().await;
+        let metrics = metrics.map_err(|e| e.to_string())?;
+        let account = api.get("account-untold").await.map_err(|e| e.to_string())?;
+        match account.status.is_none() && metrics.contains(refused) {
+            true => Ok(()),
+            false => Err(format!("{:?}", account.status)),
+        }
+    })
+    .await?;
+    let binding = [
+        "delete",
+        "validatingadmissionpolicybinding",
+        "account-untold",
+    ];
+    scene.bed.cluster.kubectl(&binding).await?;
+    account_says(&scene, "account-untold", "SignedIn").await?;
+    Ok(())
+}

@@ -6,6 +6,7 @@ mod kubeconfig;
 mod sign_in;
 
 use std::env;
+use std::time::Duration;
 
 use kube::client::ClientBuilder;
 use kube::config::{Cluster, ExecAuthCluster};
@@ -24,6 +25,12 @@ use crate::proxy::Proxy;
 
 /// Requests that wait for a token at a time.
 const WAITING: usize = 1024;
+
+/// The longest silence of an API server that still counts as an answer on its
+/// way: above the 290 s after which it ends a watch (kube's default, and 200 s
+/// of the operator's own). kube ends a watch that is silent for longer; a list,
+/// or a watch that never starts, would wait for ever.
+const SILENCE: Duration = Duration::from_secs(300);
 
 /// A cluster that can be talked to.
 pub(super) struct Place {
@@ -45,9 +52,10 @@ pub(super) async fn find(flags: &Flags) -> Result<Place, String> {
     if let Some(selected) = kubeconfig::select(file, flags)? {
         return connect(selected).await;
     }
-    let config = Config::incluster().map_err(|_| {
+    let mut config = Config::incluster().map_err(|_| {
         "there is no kubeconfig that can be read and has a current context".to_owned()
     })?;
+    end_silence(&mut config);
     let namespace = config.default_namespace.clone();
     let server = config.cluster_url.clone();
     let client = Client::try_from(config).map_err(|e| e.to_string())?;
@@ -113,7 +121,14 @@ fn config(cluster: &Cluster) -> Result<Config, String> {
         None => Proxy::of_kubectl(&url, |name| env::var(name).ok())?,
     };
     config.proxy_url = proxy.map(|proxy| proxy.url().clone());
+    end_silence(&mut config);
     Ok(config)
+}
+
+/// Bounds how long an answer may be silent, from the end of its request on.
+fn end_silence(config: &mut Config) {
+    config.read_timeout = Some(SILENCE);
+    config.reset_reader_on_write = true;
 }
 
 fn roots(cluster: &Cluster) -> Result<Option<Vec<Vec<u8>>>, String> {
@@ -151,6 +166,29 @@ mod tests {
         assert_eq!(
             config.proxy_url.unwrap().to_string(),
             "socks5://proxy:1080/"
+        );
+    }
+
+    /// An API server that takes a request and is never heard of again. The clock
+    /// is the runtime's: it jumps to the next timer when nothing else happens.
+    #[tokio::test]
+    async fn an_answer_that_never_comes_is_given_up() {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = server.local_addr().unwrap();
+        let cluster = cluster(&format!(r#"{{"server": "http://{address}"}}"#));
+        let client = Client::try_from(config(&cluster).unwrap()).unwrap();
+        let asked = tokio::spawn(async move { client.apiserver_version().await });
+        let _silent = server.accept().await.unwrap();
+        tokio::time::pause();
+        let before = tokio::time::Instant::now();
+        let fault = asked.await.unwrap().unwrap_err();
+        assert!(
+            before.elapsed() >= SILENCE - Duration::from_secs(1),
+            "{fault}"
+        );
+        assert!(
+            matches!(fault, kube::Error::HyperError(_) | kube::Error::Service(_)),
+            "{fault}"
         );
     }
 

@@ -7,6 +7,7 @@ use crate::api::{ConditionType, Phase};
 use crate::plan::effect::Effect;
 use crate::plan::intent::STATIC_USER;
 use crate::plan::reasons::{Reason, Verdict};
+use crate::plan::unreadable;
 use crate::plan::view::View;
 
 /// The user cannot be removed now because its account cannot be reached.
@@ -83,10 +84,16 @@ fn what_is_gone(view: &View) -> String {
     }
 }
 
-/// The lease ended without a successor; one is being made from the beginning.
+/// The lease ended without a successor; one is made from the beginning, as soon
+/// as all of the request can be read.
 pub(in crate::plan) fn lapsed(view: &View, now: Timestamp) -> Effect {
+    let next = if unreadable::is_so(view) {
+        "none is made while a part of the request cannot be read"
+    } else {
+        "a new one is being made"
+    };
     let message = format!(
-        "the lease ended before another could follow; {}; a new one is being made",
+        "the lease ended before another could follow; {}; {next}",
         what_is_gone(view)
     );
     let draft = Draft::of(view, Phase::Pending, now)

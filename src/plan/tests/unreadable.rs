@@ -62,6 +62,9 @@ fn its_lease_runs_to_its_end_and_is_not_rotated() {
     );
     run(&mut operator, &mut world, 2);
     assert!(world.user.is_none() && world.secret.is_none());
+    let now = status(&world);
+    let issued = get_condition(&now.conditions, ConditionType::Issued).unwrap();
+    assert!(issued.message.contains("none is made while"), "{issued:?}");
     run(&mut operator, &mut world, 60);
     assert!(world.user.is_none(), "nothing is issued");
     assert_eq!(ready(&world), told("False"));
