@@ -124,13 +124,13 @@ async fn on_aws(
                 return Err(misrouted(effect));
             };
             let tags = ownership::user_tags(&view.request, role, account, &view.cluster);
-            aws.create_user(&intent, tags).await.map(|()| Outcome::Done)
+            aws.create_user(intent, tags).await.map(|()| Outcome::Done)
         }
         Effect::InspectUser => {
             let found = aws.get_user(user).await?;
             let owner = found.map_or(crate::plan::effect::Owner::Nobody, |facts| {
                 let delivered = view.live().is_some();
-                ownership::judge(&facts, &intent, &view.request, &view.cluster, delivered)
+                ownership::judge(&facts, intent, &view.request, &view.cluster, delivered)
             });
             Ok(Outcome::User(owner))
         }
@@ -147,7 +147,9 @@ async fn on_aws(
                 .map(|()| Outcome::Done)
         }
         Effect::ReadStanding => {
-            let key = view.live().map(|(_, c)| c.access_key_id.as_str());
+            let key = view
+                .live()
+                .map(|live| live.credential.access_key_id.as_str());
             let read = aws.standing(user, key.unwrap_or_default());
             read.await.map(Outcome::Standing)
         }

@@ -186,7 +186,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::plan::pacing::Stage;
+    use crate::plan::pacing::Urgency;
 
     fn gate() -> Arc<Gate> {
         let account = Arc::from("123456789012");
@@ -197,7 +197,7 @@ mod tests {
         Priority {
             class,
             namespace: "a".into(),
-            stage: Stage::New,
+            urgency: Urgency::New,
             since: Timestamp::UNIX_EPOCH,
         }
     }

@@ -20,7 +20,7 @@ use super::context::{Concerned, Notices};
 use crate::api::AwsCredentialRequest;
 use crate::metrics::Metrics;
 use crate::plan::pacing::fair::{Fair, Place};
-use crate::plan::pacing::{Class, Priority, Service, Stage};
+use crate::plan::pacing::{Class, Priority, Service, Urgency};
 
 /// Whom a request waits with: those that need the same budget for the same.
 /// Lines do not wait for each other, so revocations find seats while issuing
@@ -129,8 +129,10 @@ impl WaitingRoom {
         if seated {
             seats.take(&namespace);
         } else {
-            let Priority { stage, since, .. } = priority;
-            let place = seats.waiting.push(&namespace, stage, since, who.1.clone());
+            let Priority { urgency, since, .. } = priority;
+            let place = seats
+                .waiting
+                .push(&namespace, urgency, since, who.1.clone());
             state.guests.insert(who, Guest::Waits(line.clone(), place));
         }
         self.call_next(&mut state, &line, None);
@@ -141,17 +143,17 @@ impl WaitingRoom {
         })
     }
 
-    /// Whether the seat, given up by a request of that stage, would go to one
+    /// Whether the seat, given up by a request of that urgency, would go to one
     /// that is nearer to what counts. A seat beyond those that the budget serves,
     /// which is there because a namespace has one at least, goes to nobody: who
     /// gave it up would have it again at once, without end.
-    pub fn is_wanted(&self, seat: &Seat, stage: Stage) -> bool {
+    pub fn is_wanted(&self, seat: &Seat, urgency: Urgency) -> bool {
         let state = self.state.lock();
         let Some(seats) = state.lines.get(&seat.line) else {
             return false;
         };
-        let others = seats.taken <= seats.slots && seats.waiting.has_before(stage);
-        others || seats.waiting.has_before_in(&seat.namespace, stage)
+        let others = seats.taken <= seats.slots && seats.waiting.has_before(urgency);
+        others || seats.waiting.has_before_in(&seat.namespace, urgency)
     }
 
     /// The request wants nothing any more.

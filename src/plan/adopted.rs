@@ -16,6 +16,7 @@ use super::intent::Intent;
 use super::issue::{self, refuse};
 use super::reasons::{Reason, Verdict};
 use super::secret::SecretView;
+use super::stage::Live;
 use super::view::{HolderView, RoleView, View};
 use super::work::{KeysFact, SETTLE};
 use super::{Look, Step, revocation, status};
@@ -289,7 +290,7 @@ pub(super) fn list(view: &View, now: Timestamp) -> Step {
 /// that was lost may have a successor under way, with a key that only AWS knows.
 /// `None`: the Secret has to be read.
 pub(super) fn rests(view: &View) -> Option<bool> {
-    let Some((_, credential)) = view.live() else {
+    let Some(Live { credential, .. }) = view.live() else {
         return Some(false);
     };
     if view.rotating() || view.work.in_flight() {

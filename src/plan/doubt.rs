@@ -9,10 +9,11 @@ use jiff::Timestamp;
 
 use super::effect::{Attachment, Effect};
 use super::ending::when_reachable;
+use super::stage::{Live, Stage};
 use super::view::View;
 use super::work::{Doubt, SETTLE, UserFact};
 use super::{Step, live, standing, status};
-use crate::api::{Lease, Phase};
+use crate::api::Lease;
 
 /// The next step towards a settled doubt; `None` when there is none. Asked
 /// only where the Secret was read, is ours, and no rotation is under way.
@@ -20,7 +21,7 @@ pub(super) fn next(view: &View, lease: &Lease, now: Timestamp) -> Option<Step> {
     // Sessions leave nothing in AWS that could be looked at, and a static user
     // may have what is not ours.
     view.intent().filter(|i| !i.adopted)?;
-    let replacing = view.phase() == Some(Phase::Issuing);
+    let replacing = matches!(view.stage(), Stage::Replacing(_));
     // The cheaper question first: a key out of service is still on the user.
     if view.work.doubt == Doubt::Raised
         && view.secret_is_shown()
@@ -41,7 +42,7 @@ pub(super) fn next(view: &View, lease: &Lease, now: Timestamp) -> Option<Step> {
             }
         }
         Doubt::Missed(at) if now < settled(*at) => {
-            let end = view.live().map(|(lease, _)| lease.expires_at.0);
+            let end = view.live().map(|live| live.lease.expires_at.0);
             return Some(Step::Wait(settled(*at).min(end?)));
         }
         _ if looks(view) && view.secret_is_shown() => Effect::TakeInventory,
@@ -55,7 +56,7 @@ pub(super) fn next(view: &View, lease: &Lease, now: Timestamp) -> Option<Step> {
 /// Whether an inventory of the user is taken to settle a doubt, not to take the
 /// user down: that one follows a closer look at whose the user is. Whoever comes after a crash finds the doubt in the phase.
 pub(super) fn looks(view: &View) -> bool {
-    let replacing = view.live().is_some() && view.phase() == Some(Phase::Issuing);
+    let replacing = matches!(view.stage(), Stage::Replacing(_));
     match view.work.doubt {
         _ if view.work.user != UserFact::Unknown => false,
         Doubt::Raised | Doubt::Missed(_) => true,
@@ -71,7 +72,7 @@ fn settled(at: Timestamp) -> Timestamp {
 /// What an inventory of the user (`None`: there is no such user) says to a
 /// doubt. That the key is gone is believed the second time.
 pub(super) fn settle(view: &View, found: Option<&[Attachment]>, now: Timestamp) -> Doubt {
-    let Some((_, credential)) = view.live() else {
+    let Some(Live { credential, .. }) = view.live() else {
         return Doubt::None;
     };
     let found = found.unwrap_or_default();

@@ -41,11 +41,11 @@ pub(super) fn next(view: &View, ending: Ending, now: Timestamp) -> Step {
     if untouched(view) {
         return finish(view, ending, now);
     }
-    if let Err(verdict) = reachable(view, &intent) {
+    if let Err(verdict) = reachable(view, intent) {
         return blocked(view, &verdict, now);
     }
     if intent.adopted {
-        return adopted::end(view, &intent, ending, now);
+        return adopted::end(view, intent, ending, now);
     }
     if view.work.user == UserFact::Gone && view.work.held.is_none() {
         return finish(view, ending, now);
@@ -103,7 +103,7 @@ fn reachable(view: &View, intent: &Intent) -> Result<(), Verdict> {
 
 /// An effect on a user that lives on: as soon as its account can be reached.
 pub(super) fn when_reachable(view: &View, effect: Effect, now: Timestamp) -> Step {
-    let reachable = view.intent().is_some_and(|i| reachable(view, &i).is_ok());
+    let reachable = view.intent().is_some_and(|i| reachable(view, i).is_ok());
     if reachable {
         Step::Do(effect)
     } else {

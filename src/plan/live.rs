@@ -6,12 +6,14 @@ use super::effect::{Attachment, Effect};
 use super::ending::{self, Ending};
 use super::lease::whole_second_from;
 use super::reasons::{Reason, Verdict};
-use super::secret::{SecretFacts, SecretView};
+use super::rules::{Rule, first, rules};
+use super::secret::SecretView;
+use super::stage::{Live, Stage};
 use super::view::{RoleView, SecretHint, View};
 use super::{
     Look, Step, backoff, doubt, intent, issue, renewal, retreat, revocation, standing, status, ttl,
 };
-use crate::api::{ConditionType, Credential, Lease, Phase, Rfc3339, get_condition};
+use crate::api::{ConditionType, Credential, Lease, Rfc3339, get_condition};
 
 /// Annotation by which a person asks for a new key now.
 pub const ROTATE_ANNOTATION: &str = "keylease.dev/rotate-at";
@@ -24,64 +26,221 @@ const RESERVE: i32 = 12;
 /// The most of it.
 const LONGEST_RESERVE: SignedDuration = SignedDuration::from_hours(6);
 
+/// A lease in force, and what its rules look at.
+struct Active<'a> {
+    view: &'a View,
+    lease: &'a Lease,
+    credential: &'a Credential,
+    /// The pause after a failure of making the next key, if it lasts.
+    paused: Option<Timestamp>,
+    now: Timestamp,
+}
+
+/// The rules for a lease in force, in their order, and why each comes before the
+/// next.
+const ACTIVE: &[Rule<fn(&Active<'_>) -> Option<Step>>] = rules![
+    // An end may take several attempts: the request has to stay for all of them.
+    put_back_finalizer,
+    // Nothing outlives its end, whatever else is due.
+    end_at_expiry,
+    // What the role takes back is not renewed or replaced first.
+    revoke_by_role,
+    // The key may be dead: no other rule may count on it.
+    finish_revocation,
+    // A key too many is not kept by a failure of something else, and the next one
+    // needs its room.
+    end_overlap,
+    // An attempt that cannot succeed is taken back before another.
+    roll_back_attempt,
+    // At rest nothing is read: an idle lease costs nothing.
+    rest,
+    // All that follows compares the Secret with the status.
+    read_secret,
+    // A later end is on the key that a rotation would replace.
+    renew,
+    // What follows makes keys, which had failed a moment ago.
+    pause,
+    // A key made for a Secret of somebody else would be one nobody gets.
+    refuse_foreign_secret,
+    // Without a Secret there is no key to doubt or keep.
+    replace_lost_secret,
+    // A rotation settles what a doubt would ask.
+    rotate,
+    // A key that AWS lost is replaced, not shown as one at rest.
+    check_drift,
+    // The Secret holds the key: say so, and wait.
+    settle,
+    // The key may be back by itself, with the Secret's next write.
+    wait_for_restore,
+    // The Secret holds another key than the status.
+    restore_secret,
+];
+
 /// The next step for a running lease.
-pub(super) fn next(view: &View, lease: &Lease, credential: &Credential, now: Timestamp) -> Step {
-    // Somebody took the finalizer off a request whose user lives: put it back,
-    // before an end that may take several attempts.
-    if let (Some(intent), false) = (view.intent(), intent::has_finalizer(&view.request)) {
-        return Step::Do(Effect::Begin(Box::new(intent)));
-    }
-    if let Some(step) = ended(view, lease, credential, now) {
-        return step;
-    }
-    if let Some(step) = revocation::by_role(view, lease, now) {
-        return step;
-    }
-    // The taking down had begun, and its cause is gone: the key may be dead by
-    // now, so it is finished, and whatever the role allows today follows.
-    if view.phase() == Some(Phase::Revoking) {
-        return ending::next(view, Ending::Lapsed, now);
-    }
-    let paused = backoff::paused(&view.request, now);
-    if let Some(step) = previous(view, lease, paused, now) {
-        return step;
-    }
-    if let Some(verdict) = &view.work.abandon {
-        return paused.map_or_else(|| retreat::next(view, verdict, now), Step::Wait);
-    }
-    if is_resting(view, now) {
-        return Step::Wait(next_due(view, lease));
-    }
-    if let SecretView::Unread = view.secret {
-        return Step::Look(Look::Secret);
-    }
-    if let Some(step) = renewal::next(view, lease, now) {
-        return step;
-    }
-    if let Some(at) = paused {
-        return Step::Wait(at);
-    }
-    match &view.secret {
-        SecretView::Foreign => return issue::refuse(view, &issue::conflict(view), now),
-        SecretView::Absent => return follow(view, lease, now),
-        SecretView::Unread | SecretView::Ours(_) => {}
-    }
-    if view.rotating() || rotation_due(view, lease, now) {
-        return follow(view, lease, now);
-    }
-    if let Some(step) = doubt::next(view, lease, now) {
-        return step;
-    }
-    match &view.secret {
-        SecretView::Ours(facts) if facts.holds(&credential.access_key_id) => {
-            at_rest(view, facts, lease, now)
-        }
-        SecretView::Ours(facts) if facts.restorable_at(now).is_some_and(|at| now < at) => {
-            let at = facts.restorable_at(now).unwrap_or(now);
-            Step::Wait(at.min(next_due(view, lease)))
-        }
-        _ => follow(view, lease, now),
-    }
+pub(super) fn next(view: &View, live: Live<'_>, now: Timestamp) -> Step {
+    explained(view, live, now).1
+}
+
+/// The same, with the rule that decides.
+pub(super) fn explained(view: &View, live: Live<'_>, now: Timestamp) -> (&'static str, Step) {
+    let active = Active {
+        view,
+        lease: live.lease,
+        credential: live.credential,
+        paused: backoff::paused(&view.request, now),
+        now,
+    };
+    let decided = first(ACTIVE, |rule| rule(&active));
+    decided.unwrap_or_else(|| ("", Step::Wait(next_due(view, live.lease))))
+}
+
+/// Somebody took the finalizer off a request whose user lives.
+fn put_back_finalizer(&Active { view, .. }: &Active<'_>) -> Option<Step> {
+    let intent = view.intent()?;
+    let guarded = intent::has_finalizer(&view.request);
+    (!guarded).then(|| Step::Do(Effect::Begin(Box::new(intent.clone()))))
+}
+
+fn end_at_expiry(active: &Active<'_>) -> Option<Step> {
+    let &Active {
+        view,
+        lease,
+        credential,
+        now,
+        ..
+    } = active;
+    ended(view, lease, credential, now)
+}
+
+fn revoke_by_role(
+    &Active {
+        view, lease, now, ..
+    }: &Active<'_>,
+) -> Option<Step> {
+    revocation::by_role(view, lease, now)
+}
+
+/// The taking down had begun, and its cause is gone: it is finished, and whatever
+/// the role allows today follows.
+fn finish_revocation(&Active { view, now, .. }: &Active<'_>) -> Option<Step> {
+    let begun = matches!(view.stage(), Stage::Revoking(_));
+    begun.then(|| ending::next(view, Ending::Lapsed, now))
+}
+
+fn end_overlap(active: &Active<'_>) -> Option<Step> {
+    let &Active {
+        view,
+        lease,
+        paused,
+        now,
+        ..
+    } = active;
+    previous(view, lease, paused, now)
+}
+
+fn roll_back_attempt(
+    &Active {
+        view, paused, now, ..
+    }: &Active<'_>,
+) -> Option<Step> {
+    let verdict = view.work.abandon.as_ref()?;
+    Some(paused.map_or_else(|| retreat::next(view, verdict, now), Step::Wait))
+}
+
+fn rest(
+    &Active {
+        view, lease, now, ..
+    }: &Active<'_>,
+) -> Option<Step> {
+    is_resting(view, now).then(|| Step::Wait(next_due(view, lease)))
+}
+
+fn read_secret(&Active { view, .. }: &Active<'_>) -> Option<Step> {
+    (view.secret == SecretView::Unread).then_some(Step::Look(Look::Secret))
+}
+
+fn renew(
+    &Active {
+        view, lease, now, ..
+    }: &Active<'_>,
+) -> Option<Step> {
+    renewal::next(view, lease, now)
+}
+
+fn pause(active: &Active<'_>) -> Option<Step> {
+    active.paused.map(Step::Wait)
+}
+
+fn refuse_foreign_secret(&Active { view, now, .. }: &Active<'_>) -> Option<Step> {
+    let foreign = view.secret == SecretView::Foreign;
+    foreign.then(|| issue::refuse(view, &issue::conflict(view), now))
+}
+
+fn replace_lost_secret(
+    &Active {
+        view, lease, now, ..
+    }: &Active<'_>,
+) -> Option<Step> {
+    (view.secret == SecretView::Absent).then(|| follow(view, lease, now))
+}
+
+fn rotate(
+    &Active {
+        view, lease, now, ..
+    }: &Active<'_>,
+) -> Option<Step> {
+    let due = view.rotating() || rotation_due(view, lease, now);
+    due.then(|| follow(view, lease, now))
+}
+
+fn check_drift(
+    &Active {
+        view, lease, now, ..
+    }: &Active<'_>,
+) -> Option<Step> {
+    doubt::next(view, lease, now)
+}
+
+/// The Secret holds the key, and nothing is due: what the status told of the
+/// making of another one is taken back, and what others did to the Secret told.
+fn settle(active: &Active<'_>) -> Option<Step> {
+    let &Active {
+        view,
+        lease,
+        credential,
+        now,
+        ..
+    } = active;
+    let SecretView::Ours(facts) = &view.secret else {
+        return None;
+    };
+    facts.holds(&credential.access_key_id).then_some(())?;
+    let report = match unreadable_wish(view) {
+        Some(verdict) => status::refused(view, &verdict, now),
+        None => status::settled(view, now),
+    };
+    let report = report.or_else(|| status::secret_remarked(view, facts, now));
+    Some(report.map_or_else(|| Step::Wait(next_due(view, lease)), Step::Do))
+}
+
+fn wait_for_restore(
+    &Active {
+        view, lease, now, ..
+    }: &Active<'_>,
+) -> Option<Step> {
+    let SecretView::Ours(facts) = &view.secret else {
+        return None;
+    };
+    let at = facts.restorable_at(now).filter(|at| now < *at)?;
+    Some(Step::Wait(at.min(next_due(view, lease))))
+}
+
+fn restore_secret(
+    &Active {
+        view, lease, now, ..
+    }: &Active<'_>,
+) -> Option<Step> {
+    Some(follow(view, lease, now))
 }
 
 /// What an end that has come asks for. A Secret of ours may have a later one,
@@ -132,21 +291,10 @@ fn previous(view: &View, lease: &Lease, paused: Option<Timestamp>, now: Timestam
     })
 }
 
-/// The Secret holds the key, and nothing is due: what the status told of the
-/// making of another one is taken back, and what others did to the Secret told.
-fn at_rest(view: &View, facts: &SecretFacts, lease: &Lease, now: Timestamp) -> Step {
-    let report = match unreadable_wish(view) {
-        Some(verdict) => status::refused(view, &verdict, now),
-        None => status::settled(view, now),
-    };
-    let report = report.or_else(|| status::secret_remarked(view, facts, now));
-    report.map_or_else(|| Step::Wait(next_due(view, lease)), Step::Do)
-}
-
 /// Whether a new key is due or being made: in time, because somebody asked, or
 /// because the Secret does not hold the present one.
 pub(super) fn wants_key(view: &View, now: Timestamp) -> bool {
-    let Some((lease, credential)) = view.live() else {
+    let Some(Live { lease, credential }) = view.live() else {
         return false;
     };
     let lost = match &view.secret {
@@ -156,7 +304,7 @@ pub(super) fn wants_key(view: &View, now: Timestamp) -> bool {
     };
     lost || view.rotating()
         || view.work.abandon.is_some()
-        || view.phase() == Some(Phase::Issuing)
+        || matches!(view.stage(), Stage::Replacing(_))
         || rotation_due(view, lease, now)
 }
 
@@ -170,7 +318,7 @@ pub(super) fn follow(view: &View, lease: &Lease, now: Timestamp) -> Step {
 /// that is left on the word of the watches, so that an idle lease costs
 /// nothing.
 pub(super) fn is_resting(view: &View, now: Timestamp) -> bool {
-    let Some((lease, credential)) = view.live() else {
+    let Some(Live { lease, credential }) = view.live() else {
         return false;
     };
     let deleting = view.request.metadata.deletion_timestamp.is_some();
@@ -180,8 +328,8 @@ pub(super) fn is_resting(view: &View, now: Timestamp) -> bool {
     } && status::tells_remark(view, view.remark_hint.as_deref());
     let work = &view.work;
     let idle = view.in_hand().is_none() && work.failure.is_none() && work.abandon.is_none();
-    // In these phases the key is lost, or may be.
-    let doubted = matches!(view.phase(), Some(Phase::Issuing | Phase::Revoking));
+    // In these stages the key is lost, or may be.
+    let doubted = matches!(view.stage(), Stage::Replacing(_) | Stage::Revoking(_));
     let doubtful = work.doubt.is_open() || doubted;
     let renewal =
         renewal::asked(view, lease).is_some() || status::renewal_unreadable(view, now).is_some();

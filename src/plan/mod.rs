@@ -18,20 +18,24 @@ pub mod lease;
 pub mod live;
 pub mod mark;
 pub mod naming;
+pub mod observed;
 pub mod ownership;
 pub mod pacing;
 pub mod policy;
 pub mod reasons;
 pub mod record;
 mod renewal;
+mod request;
 mod retreat;
 mod revocation;
 pub mod role;
 pub mod root_rotation;
+mod rules;
 pub mod secret;
 mod session;
 pub mod session_spec;
 pub mod sign_in;
+pub mod stage;
 pub mod standing;
 mod status;
 pub mod sweep;
@@ -45,11 +49,9 @@ pub(crate) mod tests;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::Phase;
 use effect::Effect;
-use ending::Ending;
 use reasons::Verdict;
-use view::{RoleView, Seen, View};
+use view::View;
 
 /// The longest time after which a request is looked at again, should it have
 /// something to wait for. Timers go by a clock that nobody sets and that stands
@@ -113,7 +115,7 @@ impl Look {
 
 /// Decides on the next step for one request.
 pub fn next(view: &View, now: Timestamp) -> Step {
-    match decide(view, now) {
+    match request::decide(view, now).1 {
         // Whatever is waited for: the end of a lease, or of an overlap, is not
         // slept through.
         Step::Wait(until) => {
@@ -121,64 +123,5 @@ pub fn next(view: &View, now: Timestamp) -> Step {
             Step::Wait(urgent.map_or(until, |urgent| until.min(urgent)))
         }
         step => step,
-    }
-}
-
-fn decide(view: &View, now: Timestamp) -> Step {
-    let request = &view.request;
-    let deleting = request.metadata.deletion_timestamp.is_some();
-    let finalizer = intent::has_finalizer(request);
-    if view.gone {
-        return if view.work.in_flight() {
-            ending::next(view, Ending::Gone, now)
-        } else {
-            Step::Rest
-        };
-    }
-    if deleting && !finalizer {
-        return Step::Rest;
-    }
-    // Whatever is under way goes on from what is true, not from the cache.
-    let unreadable = unreadable::is_so(view);
-    let resting = if unreadable {
-        unreadable::is_resting(view, now)
-    } else {
-        live::is_resting(view, now)
-    };
-    let look = match view.seen {
-        Seen::Direct => false,
-        Seen::Stale => true,
-        // A session has no finalizer; what is done at its end is no less final.
-        Seen::Cached => !resting && (finalizer || view.live().is_some()),
-    };
-    if look {
-        return Step::Look(Look::Request);
-    }
-    if let Some(failure) = &view.work.failure {
-        // What failed may have been a revocation: the role's mark tells.
-        if revocation::is_untold(view) && matches!(view.role, RoleView::Unread) {
-            return Step::Look(Look::Role);
-        }
-        return Step::Do(status::attempt_failed(view, failure, now));
-    }
-    // What failed for a lease in force is the making of its next key: that holds
-    // up neither its end nor what else is due.
-    let runs = view.live().is_some() && view.phase() != Some(Phase::Revoking) && !deleting;
-    if let (false, Some(at)) = (runs, backoff::paused(request, now)) {
-        return Step::Wait(at);
-    }
-    if deleting {
-        return ending::next(view, Ending::Deleted, now);
-    }
-    if view.work.abandon.is_some() && view.live().is_none() {
-        return ending::next(view, Ending::Abandoned, now);
-    }
-    if unreadable {
-        return unreadable::next(view, now);
-    }
-    match (view.phase(), view.live()) {
-        (Some(Phase::Expired | Phase::Revoked), _) => live::after_the_end(view, now),
-        (_, Some((lease, credential))) => live::next(view, lease, credential, now),
-        (_, None) => issue::next(view, now),
     }
 }

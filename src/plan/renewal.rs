@@ -6,9 +6,10 @@ use super::effect::{Amendment, Effect};
 use super::lease::{Term, truncate};
 use super::reasons::{Reason, Verdict};
 use super::secret::SecretView;
+use super::stage::Stage;
 use super::view::{RoleView, View};
 use super::{Look, Step, admission, status, ttl};
-use crate::api::{Lease, Phase};
+use crate::api::Lease;
 
 /// The renewal that was asked for and not served yet.
 pub(super) fn asked(view: &View, lease: &Lease) -> Option<Timestamp> {
@@ -38,7 +39,7 @@ pub(super) fn next(view: &View, lease: &Lease, now: Timestamp) -> Option<Step> {
     }
     // A key that is being replaced is replaced first, and so is one that is lost:
     // a new end on it would not stick.
-    let busy = view.in_hand().is_some() || view.phase() == Some(Phase::Issuing);
+    let busy = view.in_hand().is_some() || matches!(view.stage(), Stage::Replacing(_));
     if busy || !view.secret_is_shown() {
         return None;
     }

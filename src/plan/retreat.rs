@@ -47,8 +47,8 @@ fn added(view: &View) -> BTreeSet<super::intent::Permission> {
     let mut added: BTreeSet<_> = work.granted.keys().cloned().collect();
     // What a former process granted is not known; what it meant to is.
     if let (false, Some(intent)) = (work.began, view.intent()) {
-        added.extend(intent.permissions);
-        added.extend(intent.retired);
+        added.extend(intent.permissions.iter().cloned());
+        added.extend(intent.retired.iter().cloned());
     }
     let told = view.permissions_told();
     added.retain(|permission| !told.contains(permission));

@@ -22,7 +22,9 @@ pub(super) fn issue(view: &View, spec: &SessionSpec, now: Timestamp) -> Step {
         SecretGate::Unchecked => return Step::Do(Effect::CheckSecret),
         SecretGate::Clear => {}
     }
-    let shown = view.live().map(|(_, c)| c.access_key_id.as_str());
+    let shown = view
+        .live()
+        .map(|live| live.credential.access_key_id.as_str());
     if let SecretView::Ours(facts) = &view.secret
         && let Some((id, term)) = &facts.key
         && Some(id.as_str()) != shown

@@ -27,6 +27,8 @@ pub enum Stage<'a> {
     Revoking(Live<'a>),
     /// The request is being deleted, and waits for what AWS holds of it.
     Deleting(Option<Live<'a>>),
+    /// The lease ended, and none follows; the finalizer is still on.
+    Closing,
     /// The lease ended, and none follows.
     Ended,
     /// The request is being deleted and waits for nothing of ours.
@@ -49,10 +51,11 @@ impl<'a> Stage<'a> {
         let status = request.status.as_ref();
         let phase = status.and_then(|s| s.phase);
         let guarded = has_finalizer(request);
-        let live = live(request);
+        let live = Live::of(request);
         match (request.metadata.deletion_timestamp.is_some(), live) {
             (true, _) if !guarded => Self::Released,
             (true, live) => Self::Deleting(live),
+            (false, _) if is_final(phase) && guarded => Self::Closing,
             (false, _) if is_final(phase) => Self::Ended,
             (false, None) if guarded => Self::Issuing,
             (false, None) => Self::New,
@@ -75,7 +78,12 @@ impl<'a> Stage<'a> {
             | Self::Replacing(live)
             | Self::Revoking(live)
             | Self::Deleting(Some(live)) => Some(live),
-            Self::New | Self::Issuing | Self::Deleting(None) | Self::Ended | Self::Released => None,
+            Self::New
+            | Self::Issuing
+            | Self::Deleting(None)
+            | Self::Closing
+            | Self::Ended
+            | Self::Released => None,
         }
     }
 
@@ -87,8 +95,19 @@ impl<'a> Stage<'a> {
             | Self::Issuing
             | Self::Revoking(_)
             | Self::Deleting(_)
+            | Self::Closing
             | Self::Ended
             | Self::Released => false,
+        }
+    }
+
+    /// Whether AWS or a Secret may hold something of the request: a user that the
+    /// finalizer guards, or a session.
+    pub fn holds(self) -> bool {
+        match self {
+            Self::Issuing | Self::Deleting(_) | Self::Closing => true,
+            Self::Active(_) | Self::Rotating(_) | Self::Replacing(_) | Self::Revoking(_) => true,
+            Self::New | Self::Ended | Self::Released => false,
         }
     }
 
@@ -102,13 +121,21 @@ impl<'a> Stage<'a> {
             Self::Replacing(_) => "Replacing",
             Self::Revoking(_) => "Revoking",
             Self::Deleting(_) => "Deleting",
+            Self::Closing => "Closing",
             Self::Ended => "Ended",
             Self::Released => "Released",
         }
     }
 }
 
-impl Live<'_> {
+impl<'a> Live<'a> {
+    /// The lease of a request that was served and not ended.
+    pub fn of(request: &'a AwsCredentialRequest) -> Option<Self> {
+        let lease = lease(request)?;
+        let credential = request.status.as_ref()?.credential.as_ref()?;
+        Some(Self { lease, credential })
+    }
+
     /// Whether it is a session: AWS ends it by itself, and nobody else can.
     pub fn is_session(&self) -> bool {
         self.credential.user_name.is_none()
@@ -120,11 +147,150 @@ fn is_final(phase: Option<Phase>) -> bool {
     matches!(phase, Some(Phase::Expired | Phase::Revoked))
 }
 
-fn live(request: &AwsCredentialRequest) -> Option<Live<'_>> {
+/// The lease of such a request, also where its credential cannot be read.
+pub fn lease(request: &AwsCredentialRequest) -> Option<&Lease> {
     let status = request.status.as_ref()?;
-    if is_final(status.phase) {
-        return None;
+    status.lease.as_ref().filter(|_| !is_final(status.phase))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+    use crate::api::AwsCredentialRequestStatus;
+    use crate::plan::intent::FINALIZER;
+    use crate::plan::tests;
+
+    /// A request in that phase, with a lease of an IAM user or without.
+    fn request(phase: Option<Phase>, leased: bool) -> AwsCredentialRequest {
+        let mut request = tests::request();
+        let time = Time(Timestamp::UNIX_EPOCH);
+        request.status = Some(AwsCredentialRequestStatus {
+            phase,
+            lease: leased.then(|| Lease {
+                issued_at: time.clone(),
+                expires_at: time.clone(),
+                max_expires_at: time.clone(),
+                id: String::new(),
+                duration: "1h".to_owned(),
+                renewable: true,
+                renewals: 0,
+                renewed_for: None,
+            }),
+            credential: leased.then(|| Credential {
+                access_key_id: "AKIA1".to_owned(),
+                user_name: Some("user".to_owned()),
+                type_: "iamUser".to_owned(),
+                account_id: "123456789012".to_owned(),
+                arn: None,
+                permissions: Vec::new(),
+            }),
+            ..Default::default()
+        });
+        request.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+        request
     }
-    let (lease, credential) = (status.lease.as_ref()?, status.credential.as_ref()?);
-    Some(Live { lease, credential })
+
+    fn without_finalizer(mut request: AwsCredentialRequest) -> AwsCredentialRequest {
+        request.metadata.finalizers = None;
+        request
+    }
+
+    fn deleted(mut request: AwsCredentialRequest) -> AwsCredentialRequest {
+        request.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+        request
+    }
+
+    fn stage(request: &AwsCredentialRequest) -> &'static str {
+        Stage::of(request, None).name()
+    }
+
+    #[test]
+    fn a_request_without_status_and_finalizer_is_new() {
+        assert_eq!(stage(&tests::request()), "New");
+        let refused = without_finalizer(request(Some(Phase::Failed), false));
+        assert_eq!(stage(&refused), "New");
+    }
+
+    #[test]
+    fn a_finalizer_without_a_lease_is_an_issue_under_way() {
+        for phase in [
+            None,
+            Some(Phase::Pending),
+            Some(Phase::Issuing),
+            Some(Phase::Revoking),
+        ] {
+            assert_eq!(stage(&request(phase, false)), "Issuing", "{phase:?}");
+        }
+    }
+
+    #[test]
+    fn a_lease_with_its_credential_is_active_in_most_phases() {
+        for phase in [
+            None,
+            Some(Phase::Ready),
+            Some(Phase::Rotating),
+            Some(Phase::Failed),
+        ] {
+            assert_eq!(stage(&request(phase, true)), "Active", "{phase:?}");
+        }
+    }
+
+    #[test]
+    fn a_lease_stays_active_without_its_finalizer() {
+        let taken_off = without_finalizer(request(Some(Phase::Ready), true));
+        assert_eq!(stage(&taken_off), "Active");
+    }
+
+    #[test]
+    fn it_rotates_as_long_as_the_status_shows_the_key_that_is_replaced() {
+        let request = request(Some(Phase::Ready), true);
+        assert_eq!(Stage::of(&request, Some("AKIA1")).name(), "Rotating");
+        assert_eq!(Stage::of(&request, Some("AKIA0")).name(), "Active");
+    }
+
+    #[test]
+    fn a_lease_in_phase_issuing_has_lost_its_key() {
+        let request = request(Some(Phase::Issuing), true);
+        assert_eq!(Stage::of(&request, Some("AKIA1")).name(), "Replacing");
+    }
+
+    #[test]
+    fn a_lease_in_phase_revoking_is_taken_down() {
+        let request = request(Some(Phase::Revoking), true);
+        assert_eq!(Stage::of(&request, Some("AKIA1")).name(), "Revoking");
+    }
+
+    #[test]
+    fn an_ended_lease_closes_until_the_finalizer_is_off() {
+        for phase in [Phase::Expired, Phase::Revoked] {
+            let ended = request(Some(phase), true);
+            assert_eq!(stage(&ended), "Closing");
+            assert_eq!(stage(&without_finalizer(ended)), "Ended");
+        }
+    }
+
+    #[test]
+    fn deletion_counts_before_everything_else() {
+        for phase in [
+            None,
+            Some(Phase::Ready),
+            Some(Phase::Revoking),
+            Some(Phase::Expired),
+        ] {
+            let deleted = deleted(request(phase, true));
+            assert_eq!(stage(&deleted), "Deleting", "{phase:?}");
+            assert_eq!(stage(&without_finalizer(deleted)), "Released", "{phase:?}");
+        }
+    }
+
+    #[test]
+    fn a_lease_without_a_credential_is_none_in_force() {
+        let mut spoilt = request(Some(Phase::Ready), true);
+        spoilt.status.as_mut().unwrap().credential = None;
+        assert_eq!(stage(&spoilt), "Issuing");
+        assert!(lease(&spoilt).is_some(), "its end still counts");
+    }
 }

@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use super::effect::{Announcement, Attachment, Effect};
 use super::ending::{self, Ending};
 use super::reasons::Reason;
+use super::rules::{Rule, first, rules};
+use super::stage::Stage;
 use super::view::View;
 use super::{Step, intent, live, revocation, status};
 use crate::api::{Condition, ConditionType, Lease, Phase, get_condition};
@@ -30,40 +32,70 @@ pub fn news(before: &[Condition], now: &[Condition]) -> Option<Announcement> {
     })
 }
 
+/// The rules for such a request, in their order, and why each comes before the
+/// next.
+const UNREADABLE: &[Rule<fn(&View, Timestamp) -> Option<Step>>] = rules![
+    // An end that was told is not taken back by what somebody writes later.
+    let_go,
+    // What is half made goes: nobody knows what was wanted.
+    remove_half_made,
+    // An end may take several attempts: the request has to stay for all of them.
+    put_back_finalizer,
+    // The lease runs no longer than it would have.
+    end_at_expiry,
+    // Who may revoke a lease need not be able to read its request.
+    revoke_by_role,
+    // The key may be dead.
+    finish_revocation,
+    // The key before the present one goes in time, as always.
+    end_overlap,
+    // Nothing else is done for it, so it is told.
+    tell,
+];
+
 /// The next step for such a request.
 pub(super) fn next(view: &View, now: Timestamp) -> Step {
-    if let Some(Phase::Expired | Phase::Revoked) = view.phase() {
-        return tell(view, now).unwrap_or_else(|| live::after_the_end(view, now));
-    }
-    let guarded = intent::has_finalizer(&view.request);
-    let Some(lease) = view.lease() else {
-        // Nothing was delivered: nothing half-made is left behind.
-        if guarded {
-            return ending::next(view, Ending::Abandoned, now);
-        }
-        return tell(view, now).unwrap_or(Step::Rest);
+    let decided = first(UNREADABLE, |rule| rule(view, now));
+    let wait = || match view.lease() {
+        Some(lease) => Step::Wait(next_due(view, lease)),
+        None => Step::Rest,
     };
-    if let (Some(intent), false) = (view.intent(), guarded) {
-        return Step::Do(Effect::Begin(Box::new(intent)));
-    }
+    decided.map_or_else(wait, |(_, step)| step)
+}
+
+fn let_go(view: &View, now: Timestamp) -> Option<Step> {
+    let over = matches!(view.stage(), Stage::Closing | Stage::Ended);
+    over.then(|| tell(view, now).unwrap_or_else(|| live::after_the_end(view, now)))
+}
+
+fn remove_half_made(view: &View, now: Timestamp) -> Option<Step> {
+    let half_made = view.lease().is_none() && intent::has_finalizer(&view.request);
+    half_made.then(|| ending::next(view, Ending::Abandoned, now))
+}
+
+fn put_back_finalizer(view: &View, _: Timestamp) -> Option<Step> {
+    let intent = view.intent()?;
+    let taken_off = view.lease().is_some() && !intent::has_finalizer(&view.request);
+    taken_off.then(|| Step::Do(Effect::Begin(Box::new(intent.clone()))))
+}
+
+fn end_at_expiry(view: &View, now: Timestamp) -> Option<Step> {
+    let over = now >= view.lease()?.expires_at.0;
     let ending = if view.rotates() {
         Ending::Lapsed
     } else {
         Ending::Expired
     };
-    if now >= lease.expires_at.0 {
-        return ending::next(view, ending, now);
-    }
-    if let Some(step) = revocation::by_role(view, lease, now) {
-        return step;
-    }
-    if view.phase() == Some(Phase::Revoking) {
-        return ending::next(view, Ending::Lapsed, now);
-    }
-    if let Some(step) = overlap_over(view, now) {
-        return step;
-    }
-    tell(view, now).unwrap_or_else(|| Step::Wait(next_due(view, lease)))
+    over.then(|| ending::next(view, ending, now))
+}
+
+fn revoke_by_role(view: &View, now: Timestamp) -> Option<Step> {
+    revocation::by_role(view, view.lease()?, now)
+}
+
+fn finish_revocation(view: &View, now: Timestamp) -> Option<Step> {
+    let begun = view.lease().is_some() && view.phase() == Some(Phase::Revoking);
+    begun.then(|| ending::next(view, Ending::Lapsed, now))
 }
 
 /// Whether there is nothing to do now: it is told, and nothing has come due.
@@ -73,8 +105,7 @@ pub(super) fn is_resting(view: &View, now: Timestamp) -> bool {
     !deleting && !working && matches!(next(view, now), Step::Wait(_) | Step::Rest)
 }
 
-/// The key before the present one goes in time, as always.
-fn overlap_over(view: &View, now: Timestamp) -> Option<Step> {
+fn end_overlap(view: &View, now: Timestamp) -> Option<Step> {
     view.live()?;
     let previous = view.previous().filter(|p| now >= p.remove_at.0)?;
     let key = Attachment::Key(previous.access_key_id.clone());

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::admission::{AccountFacts, NamespaceView};
-use super::intent::{self, Intent, Permission};
+use super::intent::{Intent, Permission};
 use super::naming::ClusterId;
+use super::observed::Observed;
 use super::reasons::Verdict;
 use super::secret::SecretView;
+use super::stage::{self, Live, Stage};
 use super::work::{Held, Work};
 use super::{mark, renewal, ttl};
-use crate::api::{AwsCredentialRequest, AwsRole, Credential, Lease, OnExpiry, Phase, PreviousKey};
+use crate::api::{AwsCredentialRequest, AwsRole, Lease, OnExpiry, Phase, PreviousKey};
 
 /// What is known of one request at one moment. Fields that were not needed are
 /// unread; a decision that needs one asks for it with a
@@ -22,7 +24,7 @@ pub struct View {
     /// The cluster we work for.
     pub cluster: ClusterId,
     /// The request: from the cache at first, then as read or written.
-    pub request: Arc<AwsCredentialRequest>,
+    pub request: Observed,
     /// How `request` came here.
     pub seen: Seen,
     /// The request's object is gone from the API server.
@@ -179,6 +181,7 @@ impl View {
     /// The view from which a reconciliation begins: the request as the cache has
     /// it, and nothing else read.
     pub fn new(cluster: ClusterId, request: Arc<AwsCredentialRequest>, work: Work) -> Self {
+        let request = Observed::new(request, &cluster);
         Self {
             cluster,
             request,
@@ -197,18 +200,24 @@ impl View {
         }
     }
 
-    /// The request's intent: for a live user corrected by the status, else as
-    /// the annotation has it, if it stands beside our finalizer.
-    pub fn intent(&self) -> Option<Intent> {
-        if let Some((_, credential)) = self.live() {
-            return Intent::of_live(&self.request, &self.cluster, credential);
-        }
-        let guarded = intent::has_finalizer(&self.request);
-        Intent::of(&self.request, &self.cluster).filter(|_| guarded)
+    /// Takes note of the request as it was read or written.
+    pub(super) fn observe(&mut self, request: Arc<AwsCredentialRequest>) {
+        self.request = Observed::new(request, &self.cluster);
+        self.seen = Seen::Direct;
+    }
+
+    /// Where the request is in its life, as long as its object is there.
+    pub fn stage(&self) -> Stage<'_> {
+        self.request.stage()
+    }
+
+    /// See [`Observed::intent`].
+    pub fn intent(&self) -> Option<&Intent> {
+        self.request.intent()
     }
 
     /// The intent, if this process wrote it or checked it against the role.
-    pub fn trusted_intent(&self) -> Option<Intent> {
+    pub fn trusted_intent(&self) -> Option<&Intent> {
         self.intent()
             .filter(|i| self.work.vetted.as_ref() == Some(i))
     }
@@ -226,9 +235,9 @@ impl View {
     pub fn permissions_on_user(&self) -> BTreeSet<Permission> {
         let mut all = self.permissions_told();
         if let Some(intent) = self.intent() {
-            all.extend(intent.permissions);
+            all.extend(intent.permissions.iter().cloned());
             if intent.replaces.is_none() || self.rotating() {
-                all.extend(intent.retired);
+                all.extend(intent.retired.iter().cloned());
             }
         }
         all
@@ -238,30 +247,25 @@ impl View {
     /// key was delivered.
     pub fn permissions_told(&self) -> BTreeSet<Permission> {
         let live = self.live();
-        let told = live.iter().flat_map(|(_, c)| &c.permissions);
+        let told = live.iter().flat_map(|live| &live.credential.permissions);
         told.map(|p| Permission::from(p.as_str())).collect()
     }
 
     /// Lease and credential of a request that was served and not ended.
-    pub fn live(&self) -> Option<(&Lease, &Credential)> {
-        let status = self.request.status.as_ref()?;
-        Some((self.lease()?, status.credential.as_ref()?))
+    pub fn live(&self) -> Option<Live<'_>> {
+        Live::of(&self.request)
     }
 
     /// The lease of such a request, also where its credential cannot be read.
     pub fn lease(&self) -> Option<&Lease> {
-        let status = self.request.status.as_ref()?;
-        match status.phase {
-            Some(Phase::Expired | Phase::Revoked) => None,
-            _ => status.lease.as_ref(),
-        }
+        stage::lease(&self.request)
     }
 
     /// The end of the lease in force. Before it is in the status it is in our
     /// Secret, where it is believed as far as the status allows: whoever may edit
     /// Secrets may edit it there.
     pub fn end(&self) -> Option<Timestamp> {
-        let (lease, credential) = self.live()?;
+        let Live { lease, credential } = self.live()?;
         let told = lease.expires_at.0;
         let SecretView::Ours(facts) = &self.secret else {
             return Some(told);
@@ -285,9 +289,8 @@ impl View {
     /// Whether a lease runs that nobody takes down: whatever fails then concerns
     /// the next key only.
     pub fn in_force(&self, now: Timestamp) -> bool {
-        let leaving = self.gone || self.request.metadata.deletion_timestamp.is_some();
         let runs = self.end().is_some_and(|end| now < end);
-        runs && !leaving && !self.is_marked() && self.phase() != Some(Phase::Revoking)
+        runs && !self.gone && !self.is_marked() && self.stage().is_in_force()
     }
 
     /// Whether the cache says that the lease is revoked: by its role, or because
@@ -312,15 +315,17 @@ impl View {
     /// Whether a rotation is under way: the intent names the key that the
     /// status still shows.
     pub fn rotating(&self) -> bool {
-        let replaces = self.intent().and_then(|intent| intent.replaces);
-        let shown = self.live().map(|(_, c)| &c.access_key_id);
-        replaces.is_some() && replaces.as_ref() == shown
+        let replaces = self.intent().and_then(|intent| intent.replaces.as_ref());
+        let shown = self.live().map(|live| &live.credential.access_key_id);
+        replaces.is_some() && replaces == shown
     }
 
     /// The key in hand, as long as the status does not show it: one that it
     /// shows was delivered, even if the answer to that write was lost.
     pub fn in_hand(&self) -> Option<&Held> {
-        let shown = self.live().map(|(_, c)| c.access_key_id.as_str());
+        let shown = self
+            .live()
+            .map(|live| live.credential.access_key_id.as_str());
         let held = self.work.held.as_ref()?;
         (shown != Some(held.id.as_str())).then_some(held)
     }
@@ -331,7 +336,7 @@ impl View {
     pub fn key_to_take_back(&self) -> Option<(String, String)> {
         let held = self.in_hand()?;
         let nobodys = !held.offered && held.expires.is_none();
-        let user = self.intent()?.user_name;
+        let user = self.intent()?.user_name.clone();
         nobodys.then(|| (user, held.id.clone()))
     }
 
@@ -344,9 +349,9 @@ impl View {
     /// None without a lease in force: the user is named by the intent alone then,
     /// and no key of it is believed to be ours.
     pub fn shown_keys(&self) -> impl Iterator<Item = &str> {
-        let shown = self.live().into_iter().flat_map(|(_, present)| {
+        let shown = self.live().into_iter().flat_map(|present| {
             let previous = self.previous().map(|p| &p.access_key_id);
-            std::iter::once(&present.access_key_id).chain(previous)
+            std::iter::once(&present.credential.access_key_id).chain(previous)
         });
         shown.map(String::as_str)
     }
@@ -354,7 +359,9 @@ impl View {
     /// Whether the Secret, as it was read, holds the key that the status shows.
     /// One with another key is a delivery whose status was not written yet.
     pub fn secret_is_shown(&self) -> bool {
-        let shown = self.live().map(|(_, c)| c.access_key_id.as_str());
+        let shown = self
+            .live()
+            .map(|live| live.credential.access_key_id.as_str());
         matches!(&self.secret, SecretView::Ours(facts) if shown.is_some_and(|id| facts.holds(id)))
     }
 
@@ -372,7 +379,12 @@ impl View {
     /// user was made, whatever the role says today. Name, and id if known.
     pub fn account_wanted(&self) -> Option<(String, Option<String>)> {
         if let Some(intent) = self.intent() {
-            return Some((intent.account, Some(intent.account_id)));
+            let Intent {
+                account,
+                account_id,
+                ..
+            } = intent;
+            return Some((account.clone(), Some(account_id.clone())));
         }
         match &self.role {
             RoleView::Found(role) => Some((role.spec.account_ref.name.clone(), None)),

@@ -5,7 +5,7 @@ use futures::channel::mpsc::UnboundedReceiver;
 use jiff::Timestamp;
 
 use super::*;
-use crate::plan::pacing::Stage;
+use crate::plan::pacing::Urgency;
 use crate::plan::tests::request;
 
 struct Room {
@@ -27,10 +27,10 @@ impl Room {
     }
 
     fn ask_at(&self, class: Class, who: &str, at_once: bool) -> Option<Seat> {
-        self.ask_as(class, who, Stage::New, at_once)
+        self.ask_as(class, who, Urgency::New, at_once)
     }
 
-    fn ask_as(&self, class: Class, who: &str, stage: Stage, at_once: bool) -> Option<Seat> {
+    fn ask_as(&self, class: Class, who: &str, urgency: Urgency, at_once: bool) -> Option<Seat> {
         let (namespace, name) = who.split_once('/').unwrap();
         let mut asking = request();
         asking.metadata.name = Some(name.to_owned());
@@ -42,7 +42,7 @@ impl Room {
         let priority = Priority {
             class,
             namespace: namespace.into(),
-            stage,
+            urgency,
             since: Timestamp::UNIX_EPOCH,
         };
         let wish = Wish {
@@ -136,11 +136,11 @@ fn a_seat_that_nobody_else_would_get_is_not_wanted() {
     let first = room.ask(Class::Revoke, "a/1").unwrap();
     let second = room.ask(Class::Revoke, "a/2").unwrap();
     let beyond = room.ask(Class::Revoke, "b/1").unwrap();
-    let waits = room.ask_as(Class::Revoke, "a/3", Stage::Begun, false);
+    let waits = room.ask_as(Class::Revoke, "a/3", Urgency::Begun, false);
     assert!(waits.is_none());
-    assert!(!room.room.is_wanted(&beyond, Stage::KeyDead));
+    assert!(!room.room.is_wanted(&beyond, Urgency::KeyDead));
     // Their own wait, so it goes to one of them.
-    assert!(room.room.is_wanted(&first, Stage::KeyDead));
+    assert!(room.room.is_wanted(&first, Urgency::KeyDead));
     drop(beyond);
     assert!(room.called().is_empty(), "there are two seats");
     let again = room.ask(Class::Revoke, "b/1").unwrap();
@@ -155,20 +155,20 @@ fn whose_key_is_dead_is_told_that_others_with_a_key_wait() {
     let mut room = Room::new();
     let first = room.ask(Class::Revoke, "a/1").unwrap();
     let second = room.ask(Class::Revoke, "a/2").unwrap();
-    assert!(!room.room.is_wanted(&first, Stage::KeyDead));
+    assert!(!room.room.is_wanted(&first, Urgency::KeyDead));
     assert!(
-        room.ask_as(Class::Revoke, "a/3", Stage::KeyDead, false)
+        room.ask_as(Class::Revoke, "a/3", Urgency::KeyDead, false)
             .is_none()
     );
     assert!(
-        !room.room.is_wanted(&first, Stage::KeyDead),
+        !room.room.is_wanted(&first, Urgency::KeyDead),
         "no better than it"
     );
     assert!(
-        room.ask_as(Class::Revoke, "a/4", Stage::Begun, false)
+        room.ask_as(Class::Revoke, "a/4", Urgency::Begun, false)
             .is_none()
     );
-    assert!(room.room.is_wanted(&first, Stage::KeyDead));
+    assert!(room.room.is_wanted(&first, Urgency::KeyDead));
     drop(first);
     assert_eq!(room.called(), ["a/4"], "before the one that came first");
     drop(second);

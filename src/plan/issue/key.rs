@@ -9,6 +9,7 @@ use crate::plan::intent::Intent;
 use crate::plan::lease::{Term, truncate};
 use crate::plan::reasons::Verdict;
 use crate::plan::secret::SecretView;
+use crate::plan::stage::Live;
 use crate::plan::view::{AccountView, View};
 use crate::plan::work::{Held, KeysFact, SETTLE};
 use crate::plan::{Look, Step, adopted, status, ttl};
@@ -79,7 +80,7 @@ pub(super) fn deliver(view: &View, intent: &Intent, now: Timestamp) -> Step {
 /// began and the role does not allow any more: tell of it, and give nothing. What
 /// the intent says is not believed; the lease is no longer than the one before.
 pub(super) fn delivered(view: &View, intent: &Intent, refusal: &Verdict, now: Timestamp) -> Step {
-    let Some((lease, _)) = view.live() else {
+    let Some(Live { lease, .. }) = view.live() else {
         return Step::Rest;
     };
     let length = |end: Timestamp| end.duration_since(lease.issued_at.0).as_secs();
@@ -163,7 +164,7 @@ pub(in crate::plan) fn published(view: &View, key_id: &str, then: impl FnOnce() 
 /// another key by hand; a rotation at its end begins a new one.
 fn term(view: &View, intent: &Intent, now: Timestamp) -> Term {
     match view.live() {
-        Some((lease, _)) if !(view.rotating() && view.rotates()) => Term {
+        Some(Live { lease, .. }) if !(view.rotating() && view.rotates()) => Term {
             issued_at: if view.rotating() {
                 truncate(now)
             } else {

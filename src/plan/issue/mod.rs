@@ -33,73 +33,78 @@ pub(super) fn next(view: &View, now: Timestamp) -> Step {
         return step;
     }
     let rotates = view.live().is_some() && !view.rotating() && secret_stands(view);
-    let granted = match (view.trusted_intent(), view.intent()) {
-        (Some(intent), _) if !rotates => return build(view, &intent, now),
-        (_, written) => match (admitted(view, now), written) {
-            (Ok(granted), written) => (granted, written),
-            (Err(Halt::Look(look)), _) => return Step::Look(look),
-            (Err(Halt::Until(moment)), _) => return Step::Wait(moment),
-            // The next key was delivered before the role was changed: that is
-            // what the lease goes on with.
-            (Err(Halt::Refused(verdict)), Some(old)) if succeeded(view) => {
-                return key::delivered(view, &old, &verdict, now);
-            }
-            // Half-made things are not left behind on a refusal; but a live
-            // lease runs on to its end.
-            (Err(Halt::Refused(verdict)), Some(_)) if view.live().is_none() => {
-                return Step::TakeBack(verdict);
-            }
-            // Our finalizer with nothing behind it was put there by somebody: it
-            // goes, else a request that is not served counts as one that is.
-            (Err(Halt::Refused(verdict)), None)
-                if view.live().is_none()
-                    && has_finalizer(&view.request)
-                    && !view.work.in_flight() =>
-            {
-                return Step::TakeBack(verdict);
-            }
-            (Err(Halt::Refused(verdict)), None) if view.live().is_none() => {
-                return left_by_session(view).unwrap_or_else(|| refuse(view, &verdict, now));
-            }
-            (Err(Halt::Refused(verdict) | Halt::Waits(verdict)), _) => {
-                return refuse(view, &verdict, now);
-            }
-        },
+    if let (Some(intent), false) = (view.trusted_intent(), rotates) {
+        return build(view, intent, now);
+    }
+    let granted = match admitted(view, now) {
+        Ok(granted) => granted,
+        Err(Halt::Look(look)) => return Step::Look(look),
+        Err(Halt::Until(moment)) => return Step::Wait(moment),
+        Err(Halt::Waits(verdict)) => return refuse(view, &verdict, now),
+        Err(Halt::Refused(verdict)) => return refused(view, verdict, now),
     };
-    match granted {
+    match view.live() {
+        None => first_key(view, granted, now),
+        Some(_) => next_key(view, granted, rotates, now),
+    }
+}
+
+/// The request is not to have what it asks for.
+fn refused(view: &View, verdict: Verdict, now: Timestamp) -> Step {
+    let live = view.live().is_some();
+    match view.intent() {
+        // The next key was delivered before the role was changed: that is what the
+        // lease goes on with.
+        Some(old) if succeeded(view) => key::delivered(view, old, &verdict, now),
+        // A live lease runs on to its end.
+        _ if live => refuse(view, &verdict, now),
+        // Half-made things are not left behind.
+        Some(_) => Step::TakeBack(verdict),
+        // Our finalizer with nothing behind it was put there by somebody: it goes,
+        // else a request that is not served counts as one that is.
+        None if has_finalizer(&view.request) && !view.work.in_flight() => Step::TakeBack(verdict),
+        None => left_by_session(view).unwrap_or_else(|| refuse(view, &verdict, now)),
+    }
+}
+
+/// From nothing: no lease is in force.
+fn first_key(view: &View, granted: Granted, now: Timestamp) -> Step {
+    match (granted, view.intent()) {
         (Granted::Session(spec), None) => session::issue(view, &spec, now),
-        // A lease goes on as what it is; the next one is as the role says.
-        (Granted::Session(_), Some(_)) if view.live().is_some() => {
-            refuse(view, &other_lease(), now)
-        }
-        (Granted::User(new), Some(old)) if view.live().is_some() && old.adopted != new.adopted => {
-            refuse(view, &other_lease(), now)
-        }
-        // The status tells of a session, or of a user that is not this request's:
-        // an intent beside it would say nothing, and be written for ever.
-        (Granted::User(_), None) if view.live().is_some() => refuse(view, &other_lease(), now),
         (Granted::User(new), None) if new.adopted => adopted::begin(view, new, now),
         (Granted::User(new), None) => Step::Do(Effect::Begin(Box::new(new))),
-        // The Secret is there and a new key is due: that is a rotation, and
-        // the intent has to say so before there are two keys. One that was
-        // begun by a former process goes on if the role still says the same.
-        (Granted::User(new), Some(old)) if rotates => rotate(view, &old, new),
-        (Granted::User(new), Some(old)) if view.live().is_some() => {
-            if old.gives_the_same(&new) {
-                build(view, &old, now)
-            } else {
-                rotate(view, &old, new)
-            }
-        }
+        // An intent that a former process wrote goes on if the role still says the
+        // same.
         (Granted::User(new), Some(old)) if old.adopted && new.adopted => {
             match adopted::located(view, new, now) {
-                Ok(new) if old.makes_the_same(&new) => build(view, &old, now),
+                Ok(new) if old.makes_the_same(&new) => build(view, old, now),
                 Ok(_) => changed(),
                 Err(step) => step,
             }
         }
-        (Granted::User(new), Some(old)) if old.makes_the_same(&new) => build(view, &old, now),
+        (Granted::User(new), Some(old)) if old.makes_the_same(&new) => build(view, old, now),
         (_, Some(_)) => changed(),
+    }
+}
+
+/// Another key or session for a lease in force. It goes on as what it is; the
+/// next lease is as the role says.
+fn next_key(view: &View, granted: Granted, rotates: bool, now: Timestamp) -> Step {
+    match (granted, view.intent()) {
+        (Granted::Session(spec), None) => session::issue(view, &spec, now),
+        (Granted::User(new), Some(old)) if old.adopted == new.adopted => {
+            // The Secret is there and a new key is due: that is a rotation, and the
+            // intent has to say so before there are two keys. One that was begun by
+            // a former process goes on if the role still says the same.
+            if rotates || !old.gives_the_same(&new) {
+                rotate(view, old, new)
+            } else {
+                build(view, old, now)
+            }
+        }
+        // A lease of another type; or the status tells of a session, or of a user
+        // that is not this request's, and an intent beside it would say nothing.
+        (Granted::Session(_) | Granted::User(_), _) => refuse(view, &other_lease(), now),
     }
 }
 
@@ -174,7 +179,7 @@ fn rotate(view: &View, old: &Intent, new: Intent) -> Step {
     let live = view
         .live()
         .filter(|_| secret_stands(view) || succeeded(view));
-    let replaces = live.map(|(_, c)| c.access_key_id.clone());
+    let replaces = live.map(|live| live.credential.access_key_id.clone());
     Step::Do(Effect::Begin(Box::new(Intent {
         attempt: old.attempt.saturating_add(1),
         // The user is what it is: made once, in one account, on one path.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::Stage;
+use super::Urgency;
 
 /// How far behind the others a namespace that rested may start, in calls: one
 /// small issue goes ahead of a namespace that has thousands waiting.
@@ -19,7 +19,7 @@ const REMEMBERED: usize = 64;
 /// then what waits longest, then in order of arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    stage: Stage,
+    urgency: Urgency,
     since: Timestamp,
     arrival: u64,
 }
@@ -34,9 +34,9 @@ struct Flow<T> {
 }
 
 impl<T> Flow<T> {
-    fn has_before(&self, stage: Stage) -> bool {
+    fn has_before(&self, urgency: Urgency) -> bool {
         let first = self.waiting.keys().next();
-        first.is_some_and(|place| place.stage < stage)
+        first.is_some_and(|place| place.urgency < urgency)
     }
 }
 
@@ -76,22 +76,28 @@ impl<T> Fair<T> {
         self.len == 0
     }
 
-    /// Whether something waits that is nearer to what counts than this stage.
-    pub fn has_before(&self, stage: Stage) -> bool {
-        self.flows.values().any(|flow| flow.has_before(stage))
+    /// Whether something waits that is nearer to what counts than this urgency.
+    pub fn has_before(&self, urgency: Urgency) -> bool {
+        self.flows.values().any(|flow| flow.has_before(urgency))
     }
 
     /// The same, in that namespace.
-    pub fn has_before_in(&self, namespace: &Arc<str>, stage: Stage) -> bool {
+    pub fn has_before_in(&self, namespace: &Arc<str>, urgency: Urgency) -> bool {
         let flow = self.flows.get(namespace);
-        flow.is_some_and(|flow| flow.has_before(stage))
+        flow.is_some_and(|flow| flow.has_before(urgency))
     }
 
     /// Lets something wait; its place, to take it out again.
-    pub fn push(&mut self, namespace: &Arc<str>, stage: Stage, since: Timestamp, item: T) -> Place {
+    pub fn push(
+        &mut self,
+        namespace: &Arc<str>,
+        urgency: Urgency,
+        since: Timestamp,
+        item: T,
+    ) -> Place {
         self.arrivals += 1;
         let place = Place {
-            stage,
+            urgency,
             since,
             arrival: self.arrivals,
         };
@@ -167,7 +173,7 @@ mod tests {
         for (namespace, count) in namespaces {
             for n in 0..*count {
                 let name = format!("{namespace}{n}");
-                queue.push(&Arc::from(*namespace), Stage::New, at(0), name);
+                queue.push(&Arc::from(*namespace), Urgency::New, at(0), name);
             }
         }
         queue
@@ -185,10 +191,10 @@ mod tests {
     fn what_is_nearest_to_its_end_goes_first_then_the_oldest() {
         let mut queue = Fair::default();
         let ns = Arc::from("a");
-        queue.push(&ns, Stage::New, at(1), "new, old");
-        queue.push(&ns, Stage::Begun, at(9), "begun");
-        queue.push(&ns, Stage::New, at(0), "new, older");
-        queue.push(&ns, Stage::KeyInHand, at(9), "key");
+        queue.push(&ns, Urgency::New, at(1), "new, old");
+        queue.push(&ns, Urgency::Begun, at(9), "begun");
+        queue.push(&ns, Urgency::New, at(0), "new, older");
+        queue.push(&ns, Urgency::KeyInHand, at(9), "key");
         let order: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|(_, x)| x).collect();
         assert_eq!(order, ["key", "begun", "new, older", "new, old"]);
     }
@@ -202,7 +208,7 @@ mod tests {
         let single: Arc<str> = Arc::from("single");
         let mut waited = Vec::new();
         for _ in 0..8 {
-            queue.push(&single, Stage::New, at(5), "single".to_owned());
+            queue.push(&single, Urgency::New, at(5), "single".to_owned());
             let before = std::iter::from_fn(|| queue.pop()).position(|(ns, _)| &*ns == "single");
             waited.push(before.unwrap());
         }
@@ -218,7 +224,7 @@ mod tests {
         }
         let b: Arc<str> = Arc::from("b");
         for _ in 0..100 {
-            queue.push(&b, Stage::New, at(0), "b".to_owned());
+            queue.push(&b, Urgency::New, at(0), "b".to_owned());
         }
         let served = (0..100).filter_map(|_| queue.pop());
         let b_served = served.filter(|(ns, _)| &**ns == "b").count();
@@ -229,13 +235,13 @@ mod tests {
     fn what_is_taken_out_is_not_served_and_idle_namespaces_are_forgotten() {
         let mut queue = Fair::default();
         let ns = Arc::from("a");
-        let place = queue.push(&ns, Stage::New, at(0), 1);
+        let place = queue.push(&ns, Urgency::New, at(0), 1);
         assert_eq!(queue.remove(&ns, &place), Some(1));
         assert_eq!(queue.remove(&ns, &place), None);
         assert_eq!(queue.pop(), None);
         for n in 0..10_000 {
-            queue.push(&Arc::from(format!("ns-{n}")), Stage::New, at(0), n);
-            queue.push(&Arc::from("steady"), Stage::New, at(0), n);
+            queue.push(&Arc::from(format!("ns-{n}")), Urgency::New, at(0), n);
+            queue.push(&Arc::from("steady"), Urgency::New, at(0), n);
             queue.pop();
             queue.pop();
         }

@@ -16,6 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::effect::{Attachment, Effect};
 use super::intent;
 use super::revocation;
+use super::stage::Live;
 use super::view::View;
 use super::work::UserFact;
 use crate::api::{AwsRole, Phase};
@@ -101,7 +102,7 @@ impl Class {
 /// How far a request is. Within a namespace what is nearest to its end goes
 /// first: one that is finished serves somebody, ten half-made ones nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Stage {
+pub enum Urgency {
     /// A key exists that no Secret holds yet.
     KeyInHand,
     /// AWS holds something of it: a user half made, or a lease that goes on.
@@ -124,7 +125,7 @@ pub struct Priority {
     /// For whom. The operator's own calls have an empty one.
     pub namespace: Arc<str>,
     /// How far that is.
-    pub stage: Stage,
+    pub urgency: Urgency,
     /// Since when that waits. It belongs to the request, not to the call, so
     /// whoever comes again has its place again.
     pub since: Timestamp,
@@ -136,7 +137,7 @@ impl Priority {
         Self {
             class: Class::Revoke,
             namespace: Arc::from(""),
-            stage: Stage::KeyInHand,
+            urgency: Urgency::KeyInHand,
             since: Timestamp::UNIX_EPOCH,
         }
     }
@@ -159,7 +160,7 @@ impl Priority {
         Self {
             class: ended.map_or(Class::Issue, |_| Class::Revoke),
             namespace: Arc::from(meta.namespace.as_deref().unwrap_or_default()),
-            stage: stage(view),
+            urgency: urgency(view),
             since: ended.or(created).unwrap_or(now),
         }
     }
@@ -189,7 +190,7 @@ pub fn slots(class: Class, per_second: f64) -> usize {
 /// role: sessions are one call to STS, everything else is IAM's.
 pub fn service(view: &View, role: Option<&AwsRole>) -> Service {
     let session = match view.live() {
-        Some((_, credential)) => credential.user_name.is_none(),
+        Some(live) => live.is_session(),
         None => role.is_some_and(|role| {
             let spec = &role.spec;
             spec.assumed_role.is_some()
@@ -207,7 +208,7 @@ pub fn service(view: &View, role: Option<&AwsRole>) -> Service {
 /// When the work on a request becomes a revocation by itself: the end of a
 /// lease, or of an overlap.
 pub fn urgent_at(view: &View, now: Timestamp) -> Option<Timestamp> {
-    let (lease, _) = view.live()?;
+    let Live { lease, .. } = view.live()?;
     let removal = view.previous().map(|p| p.remove_at.0);
     let times = [Some(lease.expires_at.0), removal].into_iter().flatten();
     times.filter(|at| *at > now).min()
@@ -221,12 +222,12 @@ fn ended_at(view: &View, now: Timestamp) -> Option<Timestamp> {
         return Some(deleted.0);
     }
     let live = view.live();
-    let end = live.map_or(now, |(lease, _)| lease.expires_at.0.min(now));
+    let end = live.map_or(now, |live| live.lease.expires_at.0.min(now));
     let revoking = view.phase() == Some(Phase::Revoking);
     if view.gone || revoking || view.work.abandon.is_some() {
         return Some(end);
     }
-    let (lease, _) = live?;
+    let Live { lease, .. } = live?;
     if now >= lease.expires_at.0 || view.is_revoked_by_hint() {
         return Some(end);
     }
@@ -246,34 +247,34 @@ fn is_key_dead(view: &View) -> bool {
 /// As what the work on this request gives way to others of its line, if it does:
 /// its keys are dead. That the status does not say so yet is put up with for a
 /// while only, however many keep coming.
-pub fn gives_way_as(view: &View, now: Timestamp) -> Option<Stage> {
-    let stage = stage(view);
+pub fn gives_way_as(view: &View, now: Timestamp) -> Option<Urgency> {
+    let urgency = urgency(view);
     let long = now.duration_since(view.work.started) >= LONGEST_UNTOLD;
-    match stage {
-        Stage::Untold if long => None,
-        Stage::Untold | Stage::KeyDead => Some(stage),
-        Stage::KeyInHand | Stage::Begun | Stage::New => None,
+    match urgency {
+        Urgency::Untold if long => None,
+        Urgency::Untold | Urgency::KeyDead => Some(urgency),
+        Urgency::KeyInHand | Urgency::Begun | Urgency::New => None,
     }
 }
 
 /// How far the work on this request is.
-pub fn stage(view: &View) -> Stage {
+pub fn urgency(view: &View) -> Urgency {
     let work = &view.work;
     let user = matches!(work.user, UserFact::Ours | UserFact::Taken);
     // An intent that this process did not write: a former one got on with it,
     // nobody knows how far.
     let inherited = intent::has_finalizer(&view.request) && !work.began;
     if view.in_hand().is_some() {
-        Stage::KeyInHand
+        Urgency::KeyInHand
     } else if is_key_dead(view) {
         if revocation::is_untold(view) {
-            Stage::Untold
+            Urgency::Untold
         } else {
-            Stage::KeyDead
+            Urgency::KeyDead
         }
     } else if user || inherited || view.live().is_some() {
-        Stage::Begun
+        Urgency::Begun
     } else {
-        Stage::New
+        Urgency::New
     }
 }

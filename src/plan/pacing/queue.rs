@@ -47,10 +47,10 @@ impl<T> Queue<T> {
         let Priority {
             class,
             namespace,
-            stage,
+            urgency,
             since,
         } = &priority;
-        let place = self.classes[class.index()].push(namespace, *stage, *since, item);
+        let place = self.classes[class.index()].push(namespace, *urgency, *since, item);
         Ticket { priority, place }
     }
 
@@ -82,7 +82,7 @@ impl<T> Queue<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Stage;
+    use super::super::Urgency;
     use super::*;
 
     use jiff::Timestamp;
@@ -91,7 +91,7 @@ mod tests {
         Priority {
             class,
             namespace: "a".into(),
-            stage: Stage::New,
+            urgency: Urgency::New,
             since: Timestamp::UNIX_EPOCH,
         }
     }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::queue::Queue;
 use super::rate::{Rate, Sent};
-use super::{Class, Priority, Stage, slots};
+use super::{Class, Priority, Urgency, slots};
 
 /// Calls that one issue takes, and one revocation.
 const CALLS: u32 = 3;
@@ -82,16 +82,16 @@ impl Sim {
 
     fn line_up(&mut self, job: Job) {
         let since = Timestamp::UNIX_EPOCH + job.asked;
-        let stage = match job.done {
-            0 => Stage::New,
-            _ => Stage::Begun,
+        let urgency = match job.done {
+            0 => Urgency::New,
+            _ => Urgency::Begun,
         };
         let namespace = Arc::from(job.namespace);
         let class = job.class;
         let priority = Priority {
             class,
             namespace,
-            stage,
+            urgency,
             since,
         };
         self.queue.push(priority, job);

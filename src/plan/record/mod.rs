@@ -71,10 +71,12 @@ impl View {
     /// status that shows the key in hand was written although its answer was
     /// lost: the work is done, and its facts are spent.
     pub fn saw_request(&mut self, found: Option<AwsCredentialRequest>) {
-        self.seen = Seen::Direct;
         match found {
-            Some(found) => self.request = Arc::new(found),
-            None => self.gone = true,
+            Some(found) => self.observe(Arc::new(found)),
+            None => {
+                self.seen = Seen::Direct;
+                self.gone = true;
+            }
         }
         if self.work.held.is_some() && self.in_hand().is_none() {
             self.work = Work::new(self.work.started);

@@ -10,7 +10,7 @@ use crate::plan::effect::{Effect, Outcome, Report};
 use crate::plan::intent::Permission;
 use crate::plan::secret::SecretView;
 use crate::plan::standing::Standing;
-use crate::plan::view::{RoleView, Seen, View};
+use crate::plan::view::{RoleView, View};
 use crate::plan::work::{KeysFact, Obstacle, Roll, SecretGate, UserFact, Work};
 
 /// What was so before the effect, where its outcome is read in that light.
@@ -51,8 +51,7 @@ impl View {
             failures: failures(self.request.status.as_ref()),
         };
         if let Outcome::Request(request) = &outcome {
-            self.request = request.clone();
-            self.seen = Seen::Direct;
+            self.observe(request.clone());
         }
         let work = &mut self.work;
         match (effect, outcome) {
@@ -100,7 +99,7 @@ impl View {
     fn record_begun(&mut self, before: Before, now: Timestamp) {
         let rotation = self.rotating();
         let is_static = self.has_static_user();
-        let vetted = self.intent();
+        let vetted = self.intent().cloned();
         let work = &mut self.work;
         if rotation && !before.rotating {
             // It begins on a user that rested since it was made: what is on it

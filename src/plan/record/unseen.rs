@@ -28,7 +28,10 @@ impl View {
     ) -> Result<(), Stall> {
         let user = match effect {
             Effect::FindUser(user) => user.clone(),
-            _ => self.intent().map(|i| i.user_name).unwrap_or_default(),
+            _ => self
+                .intent()
+                .map(|i| i.user_name.clone())
+                .unwrap_or_default(),
         };
         // About whom we did not ask it says nothing.
         if !faults::is_about(&fault, &user) {
@@ -74,7 +77,7 @@ impl View {
         }
         let since = match (self.work.made, self.live()) {
             (Some(made), _) => made,
-            (None, Some((lease, _))) => lease.issued_at.0,
+            (None, Some(live)) => live.lease.issued_at.0,
             (None, None) => self.work.started,
         };
         since.checked_add(SETTLE).unwrap_or(since)

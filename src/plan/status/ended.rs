@@ -25,7 +25,7 @@ pub(in crate::plan) fn revocation_blocked(
 
 /// The lease ended and AWS holds nothing any more.
 pub(in crate::plan) fn expired(view: &View, now: Timestamp) -> Effect {
-    let end = view.live().map(|(lease, _)| lease.expires_at.0);
+    let end = view.live().map(|live| live.lease.expires_at.0);
     let end = end.map(|t| format!(" at {t}")).unwrap_or_default();
     ended(
         view,
@@ -70,7 +70,7 @@ fn ended(view: &View, phase: Phase, reason: Reason, why: &str, now: Timestamp) -
 }
 
 fn what_is_gone(view: &View) -> String {
-    let credential = view.live().map(|(_, credential)| credential);
+    let credential = view.live().map(|live| live.credential);
     let stays = credential.is_some_and(|c| c.type_ == STATIC_USER);
     match credential.map(|c| (&c.user_name, &c.access_key_id)) {
         Some((Some(user), key)) if stays => {

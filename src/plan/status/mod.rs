@@ -23,6 +23,7 @@ use crate::plan::live;
 use crate::plan::reasons::{Reason, Verdict};
 use crate::plan::secret::SecretView;
 use crate::plan::session_spec::{SessionCall, SessionSpec};
+use crate::plan::stage::{Live, Stage};
 use crate::plan::view::{AccountView, View};
 use draft::{Draft, announce};
 
@@ -146,7 +147,7 @@ fn delivered(
             "The lease is running",
         )
         .without(ConditionType::Rotating);
-    let before = view.live().map(|(lease, _)| lease);
+    let before = view.live().map(|live| live.lease);
     draft.status.lease = Some(Lease {
         renewals: before.map_or(0, |l| l.renewals),
         // What was asked for before this lease began is not asked of it.
@@ -184,7 +185,7 @@ pub(super) fn renewed(view: &View, term: &Term, asked: Timestamp, now: Timestamp
 
 /// The lease cannot have a later end; said once for each time of asking.
 pub(super) fn renewal_refused(view: &View, asked: Timestamp, why: &str, now: Timestamp) -> Effect {
-    let end = view.live().map(|(lease, _)| lease.expires_at.0);
+    let end = view.live().map(|live| live.lease.expires_at.0);
     let end = end.map(|t| format!("; it ends at {t}")).unwrap_or_default();
     let message = format!("the lease is not renewed{end}: {why}");
     let phase = view.phase().unwrap_or(Phase::Ready);
@@ -208,7 +209,7 @@ fn renewal_in_spec(view: &View) -> Option<Time> {
 /// than the rule against it. `None` when the status says so already.
 pub(super) fn renewal_unreadable(view: &View, now: Timestamp) -> Option<Effect> {
     let error = view.request.spec.renew.as_ref()?.at.get().err()?;
-    let (lease, _) = view.live()?;
+    let Live { lease, .. } = view.live()?;
     let message = format!(
         "spec.renew.at: {error}; the lease still ends at {}",
         lease.expires_at.0
@@ -290,7 +291,9 @@ pub(super) fn proving(view: &View, now: Timestamp) -> Option<Effect> {
 /// this phase tells whoever comes after a crash that its key is not to be
 /// believed.
 pub(super) fn key_lost(view: &View, now: Timestamp) -> Effect {
-    let key = view.live().map(|(_, c)| c.access_key_id.as_str());
+    let key = view
+        .live()
+        .map(|live| live.credential.access_key_id.as_str());
     let message = format!(
         "access key {} was deleted in AWS, not by the operator; another is being made",
         key.unwrap_or_default()
@@ -330,15 +333,13 @@ pub(super) fn refused(view: &View, verdict: &Verdict, now: Timestamp) -> Option<
     let phase = verdict.reason.phase_without_credential();
     let warning = phase == Phase::Failed || view.live().is_some();
     // A live lease runs on to its end, whatever its successor meets with.
-    let draft = if view.live().is_some() && view.phase() == Some(Phase::Issuing) {
+    let draft = match view.stage() {
         // Its key is lost, and there is none to run on with.
-        Draft::of(view, Phase::Issuing, now)
+        Stage::Replacing(_) => Draft::of(view, Phase::Issuing, now)
             .no_new_key(verdict)
-            .not_ready(verdict.reason, &verdict.message)
-    } else if view.live().is_some() {
-        Draft::of(view, Phase::Ready, now).no_new_key(verdict)
-    } else {
-        Draft::of(view, phase, now).not_ready(verdict.reason, &verdict.message)
+            .not_ready(verdict.reason, &verdict.message),
+        stage if stage.live().is_some() => Draft::of(view, Phase::Ready, now).no_new_key(verdict),
+        _ => Draft::of(view, phase, now).not_ready(verdict.reason, &verdict.message),
     };
     draft.report_news(announce(verdict.reason, &verdict.message, warning))
 }
@@ -356,23 +357,24 @@ pub(super) fn abandoned(view: &View, verdict: &Verdict, now: Timestamp) -> Effec
 
 fn failed(view: &View, verdict: &Verdict, abandoned: bool, now: Timestamp) -> Effect {
     let Verdict { reason, message } = verdict;
-    let ending = match view.live() {
-        Some(_) => !view.in_force(now),
-        None => view.request.metadata.deletion_timestamp.is_some() || view.work.abandon.is_some(),
+    let stage = view.stage();
+    let ending = match stage {
+        Stage::Active(_) | Stage::Rotating(_) | Stage::Replacing(_) => !view.in_force(now),
+        Stage::Revoking(_) | Stage::Deleting(_) | Stage::Released => true,
+        Stage::New | Stage::Issuing | Stage::Closing | Stage::Ended => view.work.abandon.is_some(),
     };
     // Without our finalizer nothing is held any more; unless somebody took it off
     // a live lease, which then puts it back. A session never has one, and works
     // on while its successor is not to be had.
-    let held = view.live().is_some_and(|(_, credential)| {
-        let session = credential.user_name.is_none();
-        !(view.work.released || session && ending)
-    });
+    let held = stage
+        .live()
+        .is_some_and(|live| !(view.work.released || live.is_session() && ending));
     let taken_back = abandoned || !intent::has_finalizer(&view.request) && !held;
     let phase = match (taken_back, ending) {
         (true, _) => reason.phase_without_credential(),
         (false, true) => Phase::Revoking,
-        (false, false) => match view.live() {
-            Some(_) if view.phase() != Some(Phase::Issuing) => Phase::Ready,
+        (false, false) => match stage {
+            Stage::Active(_) | Stage::Rotating(_) => Phase::Ready,
             _ => Phase::Issuing,
         },
     };

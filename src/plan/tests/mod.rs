@@ -3,6 +3,7 @@
 
 mod crashes;
 mod doubts;
+mod golden;
 mod hostile;
 mod in_force;
 mod leases;

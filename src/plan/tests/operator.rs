@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
+use super::golden;
 use super::world::World;
 use crate::api::AwsCredentialRequest;
 use crate::plan::admission::NamespaceView;
@@ -107,6 +108,8 @@ pub(super) struct Operator {
     cached: Option<(AwsCredentialRequest, SecretHint)>,
     /// How often it died.
     pub deaths: u32,
+    /// Each decision: stage, rule and step.
+    pub decisions: Vec<String>,
 }
 
 impl Operator {
@@ -117,6 +120,7 @@ impl Operator {
             mishaps: Vec::new(),
             cached: None,
             deaths: 0,
+            decisions: Vec::new(),
         }
     }
 
@@ -209,6 +213,7 @@ impl Operator {
                 view.account = world.account.clone();
             }
             view.work.clock_is(world.now);
+            self.decisions.push(golden::decision(&view, world.now));
             match next(&view, world.now) {
                 Step::Look(what) => look(what, &mut view, world),
                 Step::TakeBack(verdict) => view.take_back(verdict),

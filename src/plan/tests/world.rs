@@ -456,7 +456,7 @@ impl World {
         if self.denies(effect) {
             let user = match effect {
                 Effect::FindUser(user) => user.clone(),
-                _ => view.intent().unwrap().user_name,
+                _ => view.intent().unwrap().user_name.clone(),
             };
             return Ok(Outcome::Failed(unseen(&user)));
         }

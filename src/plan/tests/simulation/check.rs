@@ -37,7 +37,7 @@ fn unproven(sim: &Sim, view: &View) -> Option<String> {
 
 /// Of a user that stays, only keys of ours are made and removed.
 fn harms_static(sim: &Sim, view: &View, effect: &Effect) -> Option<String> {
-    let user = view.intent()?.user_name;
+    let user = view.intent()?.user_name.clone();
     let harms = match effect {
         Effect::CreateUser | Effect::DeleteUser | Effect::Grant(_) => true,
         Effect::Clear(what) => {

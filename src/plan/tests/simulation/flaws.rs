@@ -5,10 +5,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::cluster::Cluster;
+use crate::api::AwsCredentialRequest;
 use crate::plan::Step;
 use crate::plan::effect::{Effect, Fault, FaultClass, Outcome, Owner};
 use crate::plan::ending::{self, Ending};
 use crate::plan::live::ROTATE_ANNOTATION;
+use crate::plan::observed::Observed;
+use crate::plan::stage::Live;
 use crate::plan::view::{RoleView, Seen, View};
 use crate::plan::work::{KeysFact, UserFact};
 
@@ -79,9 +82,11 @@ impl Flaw {
     pub fn spoil_view(self, view: &mut View) {
         match (self, &mut view.role) {
             (Self::TakeAnyName, _) => {
-                let name = &view.request.spec.role_ref.name;
-                if let Some(name) = name.strip_suffix('/').map(str::to_owned) {
-                    Arc::make_mut(&mut view.request).spec.role_ref.name = name;
+                let mut request = AwsCredentialRequest::clone(&view.request);
+                let name = &mut request.spec.role_ref.name;
+                if let Some(real) = name.strip_suffix('/').map(str::to_owned) {
+                    *name = real;
+                    view.request = Observed::new(Arc::new(request), &view.cluster);
                 }
             }
             (Self::RenewUnasked, RoleView::Found(role)) => {
@@ -95,7 +100,7 @@ impl Flaw {
     /// Spoils a decision.
     pub fn spoil_step(self, view: &View, step: Step, now: Timestamp) -> Step {
         let deleting = view.request.metadata.deletion_timestamp.is_some();
-        let Some((lease, _)) = view.live().filter(|_| !deleting && !view.gone) else {
+        let Some(Live { lease, .. }) = view.live().filter(|_| !deleting && !view.gone) else {
             return step;
         };
         match (self, &step) {

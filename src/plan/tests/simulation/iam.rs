@@ -75,7 +75,7 @@ impl Target {
         Self {
             user: intent.iter().map(|i| i.user_name.clone()).collect(),
             facts: UserFacts {
-                path: intent.map(|i| i.path).unwrap_or_default(),
+                path: intent.map(|i| i.path.clone()).unwrap_or_default(),
                 boundary: None,
                 tags: identity_tags(&view.request, &view.cluster),
             },

@@ -15,7 +15,10 @@ pub(super) fn before(sim: &mut Sim, cluster: &ClusterId, view: &View, effect: &E
     if !matches!(effect, Effect::Clear(_) | Effect::DeleteUser) {
         return;
     }
-    let name = view.intent().map(|i| i.user_name).unwrap_or_default();
+    let name = view
+        .intent()
+        .map(|i| i.user_name.clone())
+        .unwrap_or_default();
     let Some(user) = sim.iam.users.get(&name) else {
         return;
     };

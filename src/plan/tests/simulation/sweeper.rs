@@ -191,7 +191,10 @@ impl Sim {
         sweep_check::before(self, cluster, view, effect);
         let outcome = self.iam.serve(effect, view, self.now);
         self.tell(|| {
-            let user = view.intent().map(|i| i.user_name).unwrap_or_default();
+            let user = view
+                .intent()
+                .map(|i| i.user_name.clone())
+                .unwrap_or_default();
             format!("sweep of {}: {} {user}", cluster.0, effect.name())
         });
         match whim {
