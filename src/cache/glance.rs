@@ -6,6 +6,7 @@ use crate::api::{
     AwsCredentialRequest, AwsCredentialRequestStatus, ConditionType, Defects, Phase, get_condition,
 };
 use crate::plan::intent::{INTENT_ANNOTATION, has_finalizer};
+use crate::plan::stage::Stage;
 
 /// What a look at a filed request tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,10 +44,7 @@ impl Glance {
 
 /// Whether AWS holds something for the request, or is about to.
 pub fn holds(request: &AwsCredentialRequest) -> bool {
-    let status = request.status.as_ref();
-    let leaving = request.metadata.deletion_timestamp.is_some();
-    let credential = status.is_some_and(|s| s.credential.is_some());
-    (credential && !leaving) || has_finalizer(request)
+    Stage::of(request, None).holds()
 }
 
 /// When AWS is to hold nothing of this request any more: the end of its lease,

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use crate::api::{AwsCredentialRequest, ConditionType, Phase, get_condition};
-use crate::plan::intent::{has_finalizer, user_name_of};
+use crate::api::{AwsCredentialRequest, ConditionType, Credential, Phase, get_condition};
+use crate::plan::intent::user_name_of;
 use crate::plan::naming::ClusterId;
+use crate::plan::stage::{Live, Stage};
 
 /// All requests of the cluster, by the name of the user that each of them has,
 /// had or will have.
@@ -77,26 +78,25 @@ impl Claim {
     /// What a request claims.
     pub fn of(request: &AwsCredentialRequest, cluster: &ClusterId) -> Self {
         let status = request.status.as_ref();
-        let over = matches!(
-            status.and_then(|s| s.phase),
-            Some(Phase::Expired | Phase::Revoked)
-        );
-        let credential = status.and_then(|s| s.credential.as_ref());
+        let stage = Stage::of(request, None);
         let own = user_name_of(request, cluster);
-        let credential = credential.filter(|c| c.user_name.as_ref() == Some(&own));
-        let lease = status.and_then(|s| s.lease.as_ref());
-        let leaving = over || request.metadata.deletion_timestamp.is_some();
         let previous = status.and_then(|s| s.previous.as_ref());
         let phase = status.and_then(|s| s.phase);
         // Of one that cannot be read nothing can be concluded but that it is there.
         let readable = request.spec.unreadable.is_empty();
-        let live = lease.zip(credential).filter(|_| readable && !leaving);
+        let live = match stage {
+            Stage::Deleting(_) => None,
+            stage => stage.live().filter(|_| readable),
+        };
+        let is_own = |c: &&Credential| c.user_name.as_ref() == Some(&own);
+        let live = live.filter(|live| is_own(&live.credential));
+        let told = status.and_then(|s| s.credential.as_ref()).filter(is_own);
         Self {
             namespace: request.namespace_name().to_owned(),
             name: request.metadata.name.clone().unwrap_or_default(),
             uid: request.uid_str().to_owned(),
-            ended: readable && over && !has_finalizer(request) && credential.is_none(),
-            live: live.map(|(lease, credential)| LiveClaim {
+            ended: readable && matches!(stage, Stage::Ended) && told.is_none(),
+            live: live.map(|Live { lease, credential }| LiveClaim {
                 account_id: credential.account_id.clone(),
                 arn: credential.arn.clone().unwrap_or_default(),
                 issued_at: lease.issued_at.0,
