@@ -13,22 +13,27 @@ use serde_json::json;
 
 use crate::harness::{Bed, LATER, Scene, Settings, Story};
 
-/// Requests of the burst: at ten calls a second a minute's worth.
+/// Requests of the burst: two minutes' worth of few calls.
 const BURST: usize = 200;
 
-/// So few that even an operator on a slow machine is faster than AWS: what it sends
-/// next is then its choice, not what it has got round to.
-const FEW: f64 = 10.0;
+/// So few calls a second that even an operator on a slow machine is faster than AWS:
+/// what it sends next is then its choice, not what it has got round to.
+const FEW: f64 = 5.0;
+/// As AWS has it for us.
+const USUAL: f64 = 20.0;
+
+fn rate(per_second: f64) -> Option<Rate> {
+    Some(Rate {
+        per_second,
+        burst: per_second,
+    })
+}
 
 /// A bed whose AWS allows so many IAM calls a second.
 async fn slow_bed(per_second: f64) -> Result<Arc<Bed>> {
-    let rate = Rate {
-        per_second,
-        burst: per_second,
-    };
     let usual = Settings::default();
     let aws = FakeConfig {
-        rate: Some(rate),
+        rate: rate(per_second),
         ..usual.aws
     };
     Bed::start(Settings { aws, ..usual }).await
@@ -115,6 +120,7 @@ async fn revocation_overtakes_issuing() -> Story {
     let others = others_between(&bed.aws.journal(), |c| removes.contains(&c.op.as_str()));
     assert!(others <= 15, "{others} other calls between the revocations");
 
+    bed.aws.set_config(|config| config.rate = rate(USUAL));
     wait::until_ok("all to be served", LATER, || async {
         let served = ready(&crowd).await?.len();
         ensure!(served == BURST - leaving.len(), "{served} are");
@@ -140,7 +146,7 @@ async fn revocation_overtakes_issuing() -> Story {
 async fn all_keys_die_before_the_users_go() -> Story {
     /// More than are worked on at a time with this budget.
     const LEASES: usize = 80;
-    let bed = slow_bed(2.0 * FEW).await?;
+    let bed = slow_bed(USUAL).await?;
     let scene = Scene::on(bed.clone(), "pace-keys").await?;
     scene.role(json!({})).await?;
     let names: Vec<_> = (0..LEASES).map(|n| format!("r{n}")).collect();

@@ -72,11 +72,19 @@ impl Default for Settings<'_> {
 static SHARED: OnceCell<Arc<Bed>> = OnceCell::const_new();
 
 impl Bed {
-    /// The shared bed: do not stop anything, do not change how AWS behaves
-    /// towards other users than your own.
+    /// The shared bed, where nothing is swept: do not stop anything, do not change
+    /// how AWS behaves towards other users than your own.
     pub async fn shared() -> Result<Arc<Self>> {
         let bed = SHARED
-            .get_or_try_init(async || Self::on(shared().await?, Settings::default()).await)
+            .get_or_try_init(async || {
+                // It lives long enough for the first sweep, which would look at
+                // whatever tests do to users in AWS.
+                let settings = Settings {
+                    env: &[("KEYLEASE_SWEEP_INTERVAL", "0")],
+                    ..Settings::default()
+                };
+                Self::on(shared().await?, settings).await
+            })
             .await?;
         Ok(bed.clone())
     }
