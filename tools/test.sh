@@ -21,7 +21,9 @@ cargo test --workspace --test command --test control_plane --test fake_aws --tes
 step "the kubectl plugin"
 cargo test --workspace --test plugin
 step "the operator against a real API server"
-cargo test --workspace --test cluster
+# More than there are cores: most tests wait. How many have a control plane to
+# themselves at a time is bounded in tests/cluster/harness/planes.rs.
+cargo test --workspace --test cluster -- --test-threads=12
 step "the operator under kill -9, on a bad day of AWS"
 cargo test --workspace --test chaos -- --nocapture
 step "what people do with Vault, done with Keylease"

@@ -145,6 +145,7 @@ async fn a_deleted_account_takes_its_leases_with_it() -> Story {
     scene.refused("app", "AccountNotFound").await?;
     scene.account(name, json!({})).await?;
     scene.ready("app").await?;
+    scene.held("AwsAccount", name).await?;
 
     let api: Api<AwsAccount> = Api::all(scene.client.clone());
     api.delete(name, &DeleteParams::default()).await?;

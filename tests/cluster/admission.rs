@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use k8s_openapi::api::apps::v1::Deployment;
 use keylease_testbed::operator::NAMESPACE;
-use keylease_testbed::{ControlPlane, wait};
+use keylease_testbed::wait;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::chart::install;
-use crate::harness::{Namespace, SOON, Story, client_of};
+use crate::harness::{Begin, Cluster, Namespace, SOON, Story, begin, client_of};
 
 /// A cluster with the chart, and those who try things there.
 struct Stage {
-    cluster: ControlPlane,
+    cluster: Cluster,
     /// The operator's service account, as a thief would have it.
     operator: PathBuf,
     /// A cluster administrator.
@@ -28,7 +28,7 @@ struct Stage {
 
 impl Stage {
     async fn set() -> Result<Self> {
-        let cluster = ControlPlane::start().await?;
+        let cluster = begin(Begin::Empty).await?;
         install(&cluster, &["--set=admission.exempt.users={backup}"]).await?;
         let established = ["wait", "--for=condition=Established", "crd", "--all"];
         cluster.kubectl(&established).await?;

@@ -8,7 +8,7 @@ use keylease_testbed::ControlPlane;
 use keylease_testbed::operator::NAMESPACE;
 use serde_json::json;
 
-use crate::harness::{Namespace, Story, client_of};
+use crate::harness::{Begin, Namespace, Story, begin, client_of};
 
 /// The chart.
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/keylease");
@@ -60,7 +60,7 @@ fn monitoring_kinds() -> String {
 /// Field by field, for every file of values.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_server_takes_what_the_chart_renders() -> Story {
-    let cluster = ControlPlane::start().await?;
+    let cluster = begin(Begin::Empty).await?;
     cluster.kubectl_apply(&monitoring_kinds()).await?;
     for name in [NAMESPACE, "team-a", "team-b"] {
         cluster.kubectl(&["create", "namespace", name]).await?;
@@ -88,7 +88,7 @@ async fn the_api_server_takes_what_the_chart_renders() -> Story {
 /// Misspelt, impossible or dangerous values are refused before anything is sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn values_that_make_no_sense_are_refused() -> Story {
-    let cluster = ControlPlane::start().await?;
+    let cluster = begin(Begin::Empty).await?;
     for wrong in [
         "replicaCount=3",
         "replicas=two",
@@ -118,7 +118,7 @@ async fn values_that_make_no_sense_are_refused() -> Story {
 /// accounts and their definitions outlive the upgrade and the uninstallation.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upgrade_keeps_what_people_made() -> Story {
-    let cluster = ControlPlane::start().await?;
+    let cluster = begin(Begin::Empty).await?;
     let first = format!("{CHART}/ci/from-0.1.0.yaml");
     install(&cluster, &["-f", &first]).await?;
     let established = ["wait", "--for=condition=Established", "crd", "--all"];

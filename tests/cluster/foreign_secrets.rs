@@ -1,11 +1,12 @@
 //! Secrets that are not ours are never changed and never deleted, whatever
 //! they are called and whatever they claim (O4).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
 use keylease::api::AwsCredentialRequest;
+use keylease_testbed::wait;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
 
@@ -78,13 +79,13 @@ async fn a_request_that_waits_for_a_name_is_not_written_to() -> Story {
 
 /// Waits until the operator has read a Secret so many more times.
 async fn until_looked_again(scene: &Scene, times: u64) -> Result<()> {
-    let looked = looks_at_secrets(scene).await?;
-    let until = Instant::now() + LATER;
-    while looks_at_secrets(scene).await? < looked + times {
-        ensure!(Instant::now() < until, "nobody looks whether it is free");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    Ok(())
+    let before = looks_at_secrets(scene).await?;
+    wait::until_ok("another look whether it is free", LATER, || async {
+        let looks = looks_at_secrets(scene).await?;
+        ensure!(looks >= before + times, "{looks} looks, {before} before");
+        Ok(())
+    })
+    .await
 }
 
 /// How often the operator has read a Secret.
@@ -352,7 +353,7 @@ async fn an_immutable_secret_is_told_and_rotated_with_one_key() -> Story {
             .any(|(_, r)| r == "RenewalRefused")
             .then_some(())
     };
-    keylease_testbed::wait::until("the renewal to be refused", LATER, refused).await?;
+    wait::until("the renewal to be refused", LATER, refused).await?;
 
     scene.rotate("app", jiff::Timestamp::now()).await?;
     until_told(&scene, None).await?;

@@ -157,42 +157,31 @@ async fn all_leases_of_a_role_are_revoked_at_once() -> Story {
 /// does an account.
 #[tokio::test(flavor = "multi_thread")]
 async fn roles_and_accounts_wait_for_their_leases() -> Story {
-    let bed = Bed::start(Settings::default()).await?;
-    let scene = Scene::on(bed, "holds").await?;
+    let scene = Scene::shared("holds").await?;
     scene.role(json!({})).await?;
-    scene.account("second", json!({})).await?;
+    scene.account("holds-second", json!({})).await?;
     scene
-        .role_named("other", json!({"accountRef": {"name": "second"}}))
+        .role_named(
+            "holds-other",
+            json!({"accountRef": {"name": "holds-second"}}),
+        )
         .await?;
     scene.request("one", json!({})).await?;
     scene
-        .request("two", json!({"roleRef": {"name": "other"}}))
+        .request("two", json!({"roleRef": {"name": "holds-other"}}))
         .await?;
     scene.ready("one").await?;
     scene.ready("two").await?;
-    // AWS is away: nothing can be revoked, so neither may go.
-    let held = |finalizers: Option<Vec<String>>| {
-        finalizers
-            .unwrap_or_default()
-            .iter()
-            .any(|f| f == "keylease.dev/leases")
-    };
-    wait::until("the role to be held", SOON, || async {
-        let role = scene.roles().get("holds").await.ok()?;
-        held(role.metadata.finalizers).then_some(())
-    })
-    .await?;
+    scene.held("AwsRole", "holds").await?;
+    scene.held("AwsAccount", "holds-second").await?;
     let accounts: kube::Api<keylease::api::AwsAccount> = kube::Api::all(scene.client.clone());
-    wait::until("the account to be held", SOON, || async {
-        let account = accounts.get("second").await.ok()?;
-        held(account.metadata.finalizers).then_some(())
-    })
-    .await?;
     scene
         .roles()
         .delete("holds", &DeleteParams::default())
         .await?;
-    accounts.delete("second", &DeleteParams::default()).await?;
+    accounts
+        .delete("holds-second", &DeleteParams::default())
+        .await?;
     for name in ["one", "two"] {
         scene
             .until("revoked", name, SOON, |r| phase(r) == Some(Phase::Revoked))
@@ -201,7 +190,7 @@ async fn roles_and_accounts_wait_for_their_leases() -> Story {
     }
     wait::until("role and account to go", SOON, || async {
         let role = scene.roles().get_opt("holds").await.ok()?;
-        let account = accounts.get_opt("second").await.ok()?;
+        let account = accounts.get_opt("holds-second").await.ok()?;
         (role.is_none() && account.is_none()).then_some(())
     })
     .await?;

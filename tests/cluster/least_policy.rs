@@ -13,9 +13,7 @@ use keylease::api::Phase;
 use keylease_testbed::{Moto, MotoOptions, Operator, paths};
 use serde_json::{Value, json};
 
-use crate::harness::{
-    KEYLEASE, LATER, Namespace, SOON, Story, client_of, condition, start_cluster,
-};
+use crate::harness::{Begin, KEYLEASE, LATER, Namespace, SOON, Story, begin, client_of, condition};
 
 /// Calls that moto takes from anybody: the two users, their policies and keys.
 const FREE_CALLS: u32 = 6;
@@ -86,7 +84,7 @@ async fn the_printed_policy_is_enough_and_needed() -> Story {
     if let Some(missing) = paths::missing_python_tools() {
         panic!("this test needs moto and the AWS CLI, and {missing}");
     }
-    let cluster = start_cluster().await?;
+    let cluster = begin(Begin::Installed).await?;
     let options = MotoOptions {
         load_managed_policies: true,
         initial_no_auth_actions: Some(FREE_CALLS),

@@ -9,6 +9,7 @@ mod accounts;
 mod admission;
 mod bad_input;
 mod chart;
+mod clean;
 mod confined;
 
 #[path = "../common_rules/mod.rs"]

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use keylease_testbed::{ControlPlane, FakeAws, FakeConfig, Https, Operator, http, wait};
 
-use crate::harness::{Bed, KEYLEASE, SOON, Settings, Story, start_cluster};
+use crate::harness::{Bed, Begin, KEYLEASE, SOON, Settings, Story, begin};
 
 const REVIEWED: (&str, &str) = ("KEYLEASE_METRICS_ACCESS", "reviewed");
 
@@ -132,7 +132,7 @@ async fn nobody_is_let_in_while_the_api_server_is_away() -> Story {
 /// a renewed one is taken up without a restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mounted_certificate_is_served_and_renewed() -> Story {
-    let cluster = start_cluster().await?;
+    let cluster = begin(Begin::Installed).await?;
     let token = somebody(&cluster, "prometheus", Some(("get", "/metrics"))).await?;
     let folder = cluster.dir().join("metrics-tls");
     std::fs::create_dir(&folder)?;

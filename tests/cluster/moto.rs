@@ -6,9 +6,7 @@ use anyhow::{Context, Result};
 use keylease_testbed::{Moto, MotoOptions, Operator, paths};
 use serde_json::{Value, json};
 
-use crate::harness::{
-    KEYLEASE, LATER, Namespace, READ_ONLY, SOON, Story, client_of, start_cluster,
-};
+use crate::harness::{Begin, KEYLEASE, LATER, Namespace, READ_ONLY, SOON, Story, begin, client_of};
 
 /// What the AWS CLI says of itself with the key in this Secret.
 async fn caller(moto: &Moto, namespace: &Namespace, secret: &str) -> Result<Value> {
@@ -40,7 +38,7 @@ async fn the_main_road_holds_on_moto_too() -> Story {
     if let Some(missing) = paths::missing_python_tools() {
         panic!("this test needs moto and the AWS CLI, and {missing}");
     }
-    let cluster = start_cluster().await?;
+    let cluster = begin(Begin::Installed).await?;
     let moto = Moto::start(MotoOptions {
         load_managed_policies: true,
         ..MotoOptions::default()

@@ -8,14 +8,14 @@ use keylease_testbed::pki::Pki;
 use keylease_testbed::{FakeAws, FakeConfig, ForwardProxy, Operator, TlsFront, aws_cli, wait};
 use serde_json::{Value, json};
 
-use crate::harness::{Bed, KEYLEASE, LATER, Namespace, SOON, Story, client_of, start_cluster};
+use crate::harness::{Bed, Begin, KEYLEASE, LATER, Namespace, SOON, Story, begin, client_of};
 
 /// A name of AWS that no server of names knows, as on closed networks.
 const NAME: &str = "aws.test";
 
 /// A request is served, and gone again, by an operator with this environment.
 async fn lives(aws: &FakeAws, env: &[(&str, &str)], namespace: &str) -> Result<String> {
-    let cluster = start_cluster().await?;
+    let cluster = begin(Begin::Installed).await?;
     let bin = std::path::Path::new(KEYLEASE);
     let debug = ("KEYLEASE_LOG", "keylease=debug,info");
     let env: Vec<_> = std::iter::once(debug).chain(env.iter().copied()).collect();
@@ -92,7 +92,7 @@ async fn tls_goes_through_a_tunnel_and_trusts_the_bundle() -> Story {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_server_is_reached_through_the_proxy_from_outside() -> Story {
     let name = "api.k8s.test";
-    let cluster = start_cluster().await?;
+    let cluster = begin(Begin::Installed).await?;
     let aws = FakeAws::start(FakeConfig::default())?;
     let proxy = ForwardProxy::start().await?;
     let mut file: Value = serde_json::from_str(&fs::read_to_string(cluster.kubeconfig())?)?;

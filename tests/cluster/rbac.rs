@@ -10,13 +10,13 @@ use keylease_testbed::{ControlPlane, FakeAws, FakeConfig, Https, Operator, http}
 use serde_json::json;
 
 use crate::chart::install;
-use crate::harness::{KEYLEASE, LATER, Namespace, SOON, Story, caller_of, client_of};
+use crate::harness::{Begin, KEYLEASE, LATER, Namespace, SOON, Story, begin, caller_of, client_of};
 
 /// `kubectl apply -k deploy/`, and the whole main road with no more rights than
 /// these, under the admission policies.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rights_that_are_shipped_are_enough() -> Story {
-    let cluster = ControlPlane::start().await?;
+    let cluster = begin(Begin::Empty).await?;
     let deploy = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
     cluster.kubectl(&["apply", "-k", deploy]).await?;
     let namespace = Namespace::create(client_of(cluster.kubeconfig()).await?, "rbac").await?;
@@ -27,7 +27,7 @@ async fn the_rights_that_are_shipped_are_enough() -> Story {
 /// nothing is done, and no Secret can be read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_of_namespaces_needs_no_right_on_the_secrets_of_others() -> Story {
-    let cluster = ControlPlane::start().await?;
+    let cluster = begin(Begin::Empty).await?;
     let client = client_of(cluster.kubeconfig()).await?;
     let namespace = Namespace::create(client.clone(), "rbac").await?;
     let other = Namespace::create(client, "other").await?;
@@ -222,7 +222,7 @@ enum First {
 /// with the RoleBinding, in whatever order. Neither namespace nor user stays.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listed_namespace_that_is_deleted_leaves_nothing_behind() -> Story {
-    let cluster = ControlPlane::start().await?;
+    let cluster = begin(Begin::Empty).await?;
     let client = client_of(cluster.kubeconfig()).await?;
     let orders = [
         First::Nothing,
@@ -331,7 +331,7 @@ async fn a_listed_namespace_that_is_deleted_leaves_nothing_behind() -> Story {
 /// what was there before has cost no new key (O6).
 #[tokio::test(flavor = "multi_thread")]
 async fn rights_that_were_away_for_a_while_are_missed_by_nobody() -> Story {
-    let cluster = ControlPlane::start().await?;
+    let cluster = begin(Begin::Empty).await?;
     let client = client_of(cluster.kubeconfig()).await?;
     let namespace = Namespace::create(client, "away").await?;
     install(&cluster, &["--set=watchNamespaces={away}"]).await?;

@@ -2,9 +2,9 @@
 //! the other's leases, both say so, and a person decides.
 
 use std::path::Path;
-use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
+use jiff::{SignedDuration, Timestamp};
 use keylease::api::AwsAccount;
 use keylease_testbed::aws::UserView;
 use keylease_testbed::{ControlPlane, Operator, wait};
@@ -23,7 +23,11 @@ const SWEEPING: [(&str, &str); 4] = [
     ("KEYLEASE_SWEEP_MIN_AGE", "1s"),
 ];
 
-/// A control plane made of a backup of the bed's, with nobody in it yet.
+/// Several of these intervals.
+const SOME_SWEEPS: SignedDuration = SignedDuration::from_secs(20);
+
+/// A control plane made of a backup of the bed's, with nobody in it yet. It is of
+/// its own: two are needed at the same time.
 async fn copy_of(bed: &Bed) -> Result<ControlPlane> {
     let backup = bed.cluster.backup_etcd().await?;
     let copy = ControlPlane::start().await?;
@@ -93,7 +97,8 @@ async fn a_copy_of_a_running_cluster_harms_none_of_its_leases() -> Story {
     scene
         .request("rotated", json!({"ttl": "60s", "onExpiry": "Rotate"}))
         .await?;
-    scene.ready("renewed").await?;
+    let known = scene.ready("renewed").await?.status.and_then(|s| s.lease);
+    let known = known.context("no lease")?.expires_at.0;
     scene.ready("rotated").await?;
     unique(&scene.client, "Alone").await?;
 
@@ -102,7 +107,7 @@ async fn a_copy_of_a_running_cluster_harms_none_of_its_leases() -> Story {
     scene.bed.operator.lock().await.wait_ready(SOON).await?;
     scene.request("since", json!({})).await?;
     scene.ready("since").await?;
-    let renew = json!({"spec": {"renew": {"at": jiff::Timestamp::now(), "increment": "2h"}}});
+    let renew = json!({"spec": {"renew": {"at": Timestamp::now(), "increment": "2h"}}});
     scene
         .requests()
         .patch("renewed", &PatchParams::default(), &Patch::Merge(&renew))
@@ -114,9 +119,17 @@ async fn a_copy_of_a_running_cluster_harms_none_of_its_leases() -> Story {
     unique(&copy, "TwinHolds").await?;
     unique(&scene.client, "TwinSeen").await?;
 
-    // Past the end that the copy knows, a rotation of the first's, and sweeps of
-    // both.
-    tokio::time::sleep(Duration::from_secs(75)).await;
+    // Past the end that the copy knows by some sweeps of both, and past a rotation
+    // of the first's.
+    wait::until_ok("the old end and a rotation", LATER, || async {
+        let past = Timestamp::now().duration_since(known);
+        let operations = scene.operations("rotated");
+        let made = operations.iter().filter(|op| *op == "CreateAccessKey");
+        let made = made.count();
+        ensure!(past > SOME_SWEEPS && made > 1, "{past:?}, {made} keys");
+        Ok(())
+    })
+    .await?;
     assert_eq!(keys(&scene.users("renewed")), keys(&renewed));
     assert_eq!(keys(&scene.users("since")), keys(&since));
     for name in ["renewed", "since"] {

@@ -6,15 +6,15 @@ use anyhow::{Context, Result, anyhow, ensure};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use keylease::api::crds;
 use keylease_testbed::wait;
-use kube::Api;
 use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use crate::harness::{LATER, SOON, Scene, Story};
 
 /// Takes types and rules off the definitions: everything is stored from now on.
-async fn loosen(scene: &Scene) -> Result<()> {
-    let api: Api<CustomResourceDefinition> = Api::all(scene.client.clone());
+pub async fn loosen(client: &Client) -> Result<()> {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     for definition in crds() {
         let name = definition
             .metadata
@@ -137,7 +137,7 @@ async fn an_unreadable_lease_ends_in_time() -> Story {
     for (name, ..) in &changes {
         scene.ready(name).await?;
     }
-    loosen(&scene).await?;
+    loosen(&scene.client).await?;
     for (name, change, of_status) in changes.clone() {
         patch(&scene, name, of_status.then_some("status"), change).await?;
     }
@@ -189,7 +189,7 @@ async fn an_unreadable_request_can_be_deleted_and_revoked() -> Story {
     for name in ["deleted", "revoked", "alias"] {
         scene.ready(name).await?;
     }
-    loosen(&scene).await?;
+    loosen(&scene.client).await?;
     for name in ["deleted", "revoked"] {
         patch(&scene, name, None, json!({"spec": {"onExpiry": "Extend"}})).await?;
     }
@@ -234,7 +234,7 @@ async fn an_operator_that_starts_among_them_serves_all_others() -> Story {
     scene.ready("before").await?;
     scene.ready("odd").await?;
     scene.kill().await?;
-    loosen(&scene).await?;
+    loosen(&scene.client).await?;
     patch(
         &scene,
         "odd",

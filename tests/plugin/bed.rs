@@ -3,22 +3,22 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use keylease::api::{self, AwsCredentialRequest, AwsRole};
+use keylease::api::{AwsCredentialRequest, AwsRole};
 use keylease_testbed::aws::KeyDelay;
 use keylease_testbed::operator::printed_policy;
-use keylease_testbed::{
-    ControlPlane, ControlPlaneOptions, FakeAws, FakeConfig, Operator, paths, wait,
-};
+use keylease_testbed::{FakeAws, FakeConfig, Operator, wait};
 use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::{Value, json};
 use tokio::process::Command;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
+
+use crate::planes::{Begin, Cluster, begin, shared};
 
 /// Long, because nothing is proven by a short one.
 pub const SOON: Duration = Duration::from_secs(60);
@@ -39,50 +39,21 @@ pub struct Bed {
     // Dropped in this order: the operator before what it talks to.
     pub operator: Mutex<Operator>,
     pub aws: FakeAws,
-    pub cluster: ControlPlane,
+    pub cluster: Cluster,
 }
 
-static SHARED: Mutex<Weak<Bed>> = Mutex::const_new(Weak::new());
+/// Lives as long as this process.
+static SHARED: OnceCell<Arc<Bed>> = OnceCell::const_new();
 
 impl Bed {
     async fn shared() -> Result<Arc<Self>> {
-        let mut slot = SHARED.lock().await;
-        if let Some(bed) = slot.upgrade() {
-            return Ok(bed);
-        }
-        let bed = Arc::new(Self::start().await?);
-        *slot = Arc::downgrade(&bed);
-        Ok(bed)
+        let bed = SHARED
+            .get_or_try_init(async || Self::on(shared().await?).await)
+            .await?;
+        Ok(bed.clone())
     }
 
-    async fn start() -> Result<Self> {
-        if let Some(missing) = paths::missing_control_plane() {
-            bail!("these tests need a real control plane, and {missing}");
-        }
-        let options = ControlPlaneOptions {
-            audit_log: true,
-            ..ControlPlaneOptions::default()
-        };
-        let cluster = ControlPlane::start_with(options).await?;
-        let definitions = json!({"apiVersion": "v1", "kind": "List", "items": api::crds()});
-        cluster.kubectl_apply(&definitions.to_string()).await?;
-        let established = [
-            "wait",
-            "--for=condition=Established",
-            "--timeout=60s",
-            "crd",
-            "--all",
-        ];
-        cluster.kubectl(&established).await?;
-        cluster.restart_controller_manager()?;
-        let account = json!({
-            "apiVersion": "keylease.dev/v1alpha1", "kind": "AwsAccount",
-            "metadata": {"name": "default"}, "spec": {},
-        });
-        cluster
-            .kubectl(&["create", "namespace", "keylease-system"])
-            .await?;
-        cluster.kubectl_apply(&account.to_string()).await?;
+    async fn on(cluster: Cluster) -> Result<Arc<Self>> {
         let aws = FakeAws::start(FakeConfig {
             key_delay: KeyDelay::fixed(Duration::from_millis(300)),
             ..FakeConfig::default()
@@ -91,11 +62,11 @@ impl Bed {
         aws.confine(&printed_policy(bin, USED)?)?;
         let mut operator = Operator::start(bin, cluster.kubeconfig(), &aws.endpoint(), &[], &[])?;
         operator.wait_ready(SOON).await?;
-        Ok(Self {
+        Ok(Arc::new(Self {
             operator: Mutex::new(operator),
             aws,
             cluster,
-        })
+        }))
     }
 }
 
@@ -113,7 +84,8 @@ impl Scene {
 
     /// The same on a cluster of its own, for what changes every role.
     pub async fn alone(name: &str) -> Result<Self> {
-        Self::on(Arc::new(Bed::start().await?), name).await
+        let cluster = begin(Begin::Installed).await?;
+        Self::on(Bed::on(cluster).await?, name).await
     }
 
     async fn on(bed: Arc<Bed>, name: &str) -> Result<Self> {

@@ -8,7 +8,16 @@ mod exec;
 mod issue;
 mod kubeconfigs;
 mod min_left;
+#[path = "../cluster/harness/planes.rs"]
+#[allow(dead_code, reason = "nothing here begins on an empty cluster")]
+mod planes;
 mod reuse;
 mod revoke;
 mod sessions;
 mod views;
+
+use bed::SOON;
+
+/// Whether control planes write an audit log: the plugin's watches are counted
+/// in it.
+const AUDIT_LOG: bool = true;

@@ -1,19 +1,18 @@
 //! One cluster, one fake AWS, one operator.
 
 use std::path::Path;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use keylease::api;
+use anyhow::Result;
 use keylease_testbed::aws::KeyDelay;
 use keylease_testbed::operator::printed_policy;
-use keylease_testbed::{ControlPlane, ControlPlaneOptions, FakeAws, FakeConfig, Operator, paths};
+use keylease_testbed::{FakeAws, FakeConfig, Operator};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use serde_json::json;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
+use super::planes::{Begin, Cluster, begin, shared};
 use super::{KEYLEASE, SOON};
 
 /// A control plane, an AWS, and the operator between them.
@@ -21,7 +20,7 @@ pub struct Bed {
     // Dropped in this order: the operator before what it talks to.
     pub operator: Mutex<Operator>,
     pub aws: FakeAws,
-    pub cluster: ControlPlane,
+    pub cluster: Cluster,
 }
 
 /// What the tests use that `keylease iam-policy` prints on request only.
@@ -68,26 +67,36 @@ impl Default for Settings<'_> {
     }
 }
 
-/// The bed that tests share which do not disturb each other. It lives as long
-/// as one of them has it.
-static SHARED: Mutex<Weak<Bed>> = Mutex::const_new(Weak::new());
+/// The bed that tests share which do not disturb each other. It lives as long as
+/// this process.
+static SHARED: OnceCell<Arc<Bed>> = OnceCell::const_new();
 
 impl Bed {
-    /// The shared bed: do not stop anything, do not change how AWS behaves
-    /// towards other users than your own.
+    /// The shared bed, where nothing is swept: do not stop anything, do not change
+    /// how AWS behaves towards other users than your own.
     pub async fn shared() -> Result<Arc<Self>> {
-        let mut slot = SHARED.lock().await;
-        if let Some(bed) = slot.upgrade() {
-            return Ok(bed);
-        }
-        let bed = Self::start(Settings::default()).await?;
-        *slot = Arc::downgrade(&bed);
-        Ok(bed)
+        let bed = SHARED
+            .get_or_try_init(async || {
+                // It lives long enough for the first sweep, which would look at
+                // whatever tests do to users in AWS.
+                let settings = Settings {
+                    env: &[("KEYLEASE_SWEEP_INTERVAL", "0")],
+                    ..Settings::default()
+                };
+                Self::on(shared().await?, settings).await
+            })
+            .await?;
+        Ok(bed.clone())
     }
 
-    /// A bed of one's own, with the account `default` signed in to.
+    /// A bed of one's own, with the account `default` signed in to. A cluster
+    /// that others had before, as it was when it was new; AWS and the operator
+    /// are new.
     pub async fn start(settings: Settings<'_>) -> Result<Arc<Self>> {
-        let cluster = start_cluster().await?;
+        Self::on(begin(Begin::Installed).await?, settings).await
+    }
+
+    async fn on(cluster: Cluster, settings: Settings<'_>) -> Result<Arc<Self>> {
         let aws = FakeAws::start(settings.aws)?;
         aws.confine(&printed_policy(Path::new(KEYLEASE), settings.policy)?)?;
         let endpoint = aws.endpoint();
@@ -100,6 +109,15 @@ impl Bed {
         }))
     }
 
+    /// Keeps all logs and says where they are, also those of parts that live on
+    /// after a test has failed.
+    pub fn keep(&self) {
+        self.cluster.keep();
+        if let Ok(operator) = self.operator.try_lock() {
+            operator.keep();
+        }
+    }
+
     /// A client for this bed. Clients belong to the runtime of one test.
     pub async fn client(&self) -> Result<Client> {
         client_of(self.cluster.kubeconfig()).await
@@ -110,45 +128,6 @@ fn start_operator(kubeconfig: &Path, endpoint: &str, env: &[(&str, &str)]) -> Re
     let debug = ("KEYLEASE_LOG", "keylease=debug,info");
     let env: Vec<_> = std::iter::once(debug).chain(env.iter().copied()).collect();
     Operator::start(Path::new(KEYLEASE), kubeconfig, endpoint, &env, &[])
-}
-
-/// A control plane with our definitions, the operator's namespace, and the
-/// account `default` that signs in with what the operator's environment has.
-pub async fn start_cluster() -> Result<ControlPlane> {
-    if let Some(missing) = paths::missing_control_plane() {
-        bail!("these tests need a real control plane, and {missing}");
-    }
-    let options = ControlPlaneOptions::default();
-    let cluster = ControlPlane::start_with(options).await?;
-    let definitions = json!({"apiVersion": "v1", "kind": "List", "items": api::crds()});
-    cluster
-        .kubectl_apply(&definitions.to_string())
-        .await
-        .context("installing the definitions")?;
-    let established = [
-        "wait",
-        "--for=condition=Established",
-        "--timeout=60s",
-        "crd",
-        "--all",
-    ];
-    cluster.kubectl(&established).await?;
-    cluster.restart_controller_manager()?;
-    cluster
-        .kubectl_apply(
-            r#"
-apiVersion: v1
-kind: Namespace
-metadata: {name: keylease-system}
----
-apiVersion: keylease.dev/v1alpha1
-kind: AwsAccount
-metadata: {name: default}
-spec: {}
-"#,
-        )
-        .await?;
-    Ok(cluster)
 }
 
 /// A client with the rights of this kubeconfig.

@@ -4,14 +4,16 @@
 mod aws_clients;
 mod bed;
 mod namespace;
+mod planes;
 mod scene;
 mod wire;
 
 use std::time::Duration;
 
 pub use aws_clients::{caller_of, iam_of};
-pub use bed::{Bed, Settings, client_of, start_cluster};
+pub use bed::{Bed, Settings, client_of};
 pub use namespace::{Namespace, condition};
+pub use planes::{Begin, Cluster, begin};
 pub use scene::Scene;
 pub use wire::Wire;
 
@@ -30,6 +32,9 @@ impl<E: Into<anyhow::Error>> From<E> for Surprise {
         panic!("{:?}", error.into());
     }
 }
+
+/// Whether control planes write an audit log. No test here reads one.
+const AUDIT_LOG: bool = false;
 
 /// The binary under test.
 pub const KEYLEASE: &str = env!("CARGO_BIN_EXE_keylease");

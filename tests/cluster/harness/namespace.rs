@@ -114,6 +114,22 @@ impl Namespace {
         Ok(())
     }
 
+    /// Waits until this `AwsRole` or `AwsAccount` is held by its leases: from then on
+    /// they end with it. One that is deleted a moment after its first lease began
+    /// may be gone before.
+    pub async fn held(&self, kind: &str, name: &str) -> Result<()> {
+        let api = self.untyped(kind);
+        wait::until_ok(&format!("{kind} {name} to be held"), SOON, || async {
+            let object = api.get(name).await.map_err(|e| e.to_string())?;
+            let finalizers = object.metadata.finalizers.unwrap_or_default();
+            match finalizers.iter().any(|f| f == "keylease.dev/leases") {
+                true => Ok(()),
+                false => Err(format!("{finalizers:?}")),
+            }
+        })
+        .await
+    }
+
     /// Asks for a credential of the namespace's role.
     pub async fn request(&self, name: &str, change: Value) -> Result<AwsCredentialRequest> {
         let usual = json!({"roleRef": {"name": self.name}});

@@ -165,6 +165,7 @@ impl Drop for Scene {
         if !std::thread::panicking() {
             return;
         }
+        self.bed.keep();
         if let Ok(operator) = self.bed.operator.try_lock() {
             let log = operator.log_text();
             let about: Vec<&str> = log.lines().filter(|l| l.contains(&self.name)).collect();

@@ -35,6 +35,14 @@ pub async fn put(addr: &str, path: &str, body: &str) -> Result<Answer> {
     within_limit("PUT", addr, path, body).await
 }
 
+/// Sends `body` to `path`, as what is asked there.
+///
+/// # Errors
+/// As for [`get`].
+pub async fn post(addr: &str, path: &str, body: &str) -> Result<Answer> {
+    within_limit("POST", addr, path, body).await
+}
+
 async fn within_limit(method: &str, addr: &str, path: &str, body: &str) -> Result<Answer> {
     let what = || format!("{method} http://{addr}{path}");
     match tokio::time::timeout(TIMEOUT, exchange(method, addr, path, body)).await {

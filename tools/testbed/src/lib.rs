@@ -1,7 +1,9 @@
 //! The test bed of Keylease: a real Kubernetes control plane and two AWS
 //! stand-ins, on loopback only, with no container engine.
 //!
-//! - [`ControlPlane`]: etcd, kube-apiserver and kube-controller-manager.
+//! - [`ControlPlane`]: etcd, kube-apiserver and kube-controller-manager; what is
+//!   stored can be put back to an earlier state in a moment.
+//! - [`pool::Pool`]: what is dear to start goes from one test to the next.
 //! - [`FakeAws`]: our own IAM and STS, which can be slow, forgetful,
 //!   eventually consistent or down, and which keeps a journal of all calls.
 //! - [`Moto`]: the AWS stand-in that everybody uses, as a second opinion.
@@ -21,6 +23,7 @@ pub mod aws_cli;
 pub mod control_plane;
 pub mod http;
 pub mod https;
+mod janitor;
 pub mod moto;
 pub mod node;
 pub mod operator;
@@ -28,6 +31,7 @@ pub mod otlp;
 pub mod outbound;
 pub mod paths;
 pub mod pki;
+pub mod pool;
 pub mod ports;
 pub mod process;
 pub mod socks;
@@ -35,7 +39,7 @@ pub mod wait;
 mod work_dir;
 
 pub use aws::{FakeAws, FakeConfig, Fault, FaultKind};
-pub use control_plane::{ControlPlane, ControlPlaneOptions};
+pub use control_plane::{Contents, ControlPlane, ControlPlaneOptions};
 pub use https::Https;
 pub use moto::{Moto, MotoOptions};
 pub use node::{Node, NodeNetwork};

@@ -1,6 +1,7 @@
 //! The operator under test, as a child process.
 
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -57,7 +58,10 @@ impl Operator {
             .env("POD_NAMESPACE", NAMESPACE)
             .env("KEYLEASE_LEADER_ELECT", "false")
             // The pod, as it were, is the control plane's one.
-            .env("KEYLEASE_STATE_DIR", state_dir(kubeconfig))
+            .env(
+                "KEYLEASE_STATE_DIR",
+                state_dir(kubeconfig).display().to_string(),
+            )
             .env("KEYLEASE_HTTP_ADDR", &http_addr)
             .env("KEYLEASE_METRICS_ADDR", &metrics_addr)
             .env("KEYLEASE_METRICS_ACCESS", "loopback");
@@ -204,6 +208,11 @@ impl Operator {
         self.child.log_path()
     }
 
+    /// Keeps the folder with the log and says where it is, as after a failure.
+    pub fn keep(&self) {
+        self.dir.keep();
+    }
+
     /// The process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
@@ -230,8 +239,19 @@ pub fn printed_policy(bin: &Path, flags: &[&str]) -> Result<String> {
 }
 
 /// What a container leaves for the next one lies beside the kubeconfig.
-fn state_dir(kubeconfig: &Path) -> String {
-    kubeconfig.with_file_name("state").display().to_string()
+fn state_dir(kubeconfig: &Path) -> PathBuf {
+    kubeconfig.with_file_name("state")
+}
+
+/// Removes what operators with this kubeconfig have left for those after them.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn forget_state(kubeconfig: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(state_dir(kubeconfig)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 fn spawn(spec: &Spec, dir: &WorkDir) -> Result<Child> {

@@ -138,6 +138,27 @@ async fn survives_restarts_and_goes_back_in_time() -> Result<()> {
     let gone = plane.kubectl(&["get", "configmap", "owner"]).await;
     let message = gone.expect_err("forgotten").to_string();
     assert!(message.contains("NotFound"), "{message}");
+
+    // Without a restart, whatever holds an object.
+    let before = plane.contents().await?;
+    plane.kubectl_apply(OWNER).await?;
+    let held = r#"{"metadata": {"finalizers": ["example.com/held"]}}"#;
+    let held = ["patch", "configmap", "owner", "--type=merge", "-p", held];
+    plane.kubectl(&held).await?;
+    let delete = [
+        "delete",
+        "--wait=false",
+        "configmap/owner",
+        "clusterrole/view",
+    ];
+    plane.kubectl(&delete).await?;
+    let written = plane.put_back(&before).await?;
+    let view = "/registry/clusterroles/view";
+    assert!(written.contains(view), "{written:?}");
+    let gone = plane.kubectl(&["get", "configmap", "owner"]).await;
+    let message = gone.expect_err("taken back").to_string();
+    assert!(message.contains("NotFound"), "{message}");
+    plane.kubectl(&["get", "clusterrole", "view"]).await?;
     Ok(())
 }
 

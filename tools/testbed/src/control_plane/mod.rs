@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod contents;
 mod helm;
 mod kubectl;
 mod servers;
@@ -15,6 +16,7 @@ use parking_lot::Mutex;
 
 pub use self::audit::{AuditEvent, AuditObject, AuditStatus, AuditUser};
 pub use self::backup::Backup;
+pub use self::contents::Contents;
 use self::kubectl::{Actor, Kubectl, write_kubeconfig};
 use self::servers::Ports;
 use crate::node::NodeNetwork;
@@ -189,6 +191,11 @@ impl ControlPlane {
     #[must_use]
     pub fn logs_dir(&self) -> PathBuf {
         self.dir.path().join("logs")
+    }
+
+    /// Keeps that folder and says where it is, as after a failure.
+    pub fn keep(&self) {
+        self.dir.keep();
     }
 
     /// Runs kubectl as admin and answers its output.
