@@ -128,8 +128,8 @@ async fn an_unreadable_lease_ends_in_time() -> Story {
     ];
     let rotating = ["type", "phase"];
     for (name, ..) in &changes {
-        let spec = json!({"ttl": "40s", "onExpiry": "Rotate", "rotation": {"overlap": "1s"}});
-        let once = json!({"ttl": "40s"});
+        let spec = json!({"ttl": "75s", "onExpiry": "Rotate", "rotation": {"overlap": "1s"}});
+        let once = json!({"ttl": "75s"});
         scene
             .request(name, if rotating.contains(name) { spec } else { once })
             .await?;
