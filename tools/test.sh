@@ -19,7 +19,7 @@ cargo test --workspace --test fuzz -- --nocapture
 step "the test bed itself"
 cargo test --workspace --test command --test control_plane --test fake_aws --test moto --test operator
 step "the kubectl plugin"
-cargo test --workspace --test plugin
+cargo test --workspace --test plugin -- --test-threads=6
 step "the operator against a real API server"
 # More than there are cores: most tests wait. How many have a control plane to
 # themselves at a time is bounded in tests/cluster/harness/planes.rs.
