@@ -106,7 +106,7 @@ fn changes(effect: &Effect, view: &View, world: &World) -> Result<(), String> {
 /// Whether the status, which people cannot write, shows the key as one that the
 /// request has on this static user, whoever holds it by now.
 fn is_shown(name: &str, id: &str, view: &View) -> bool {
-    let told = view.live().map(|(_, credential)| credential);
+    let told = view.live().map(|live| live.credential);
     let here = |c: &Credential| c.type_ == STATIC_USER && c.user_name.as_deref() == Some(name);
     told.is_some_and(here) && view.shown_keys().any(|key| key == id)
 }
