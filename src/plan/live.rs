@@ -36,9 +36,12 @@ struct Active<'a> {
     now: Timestamp,
 }
 
+/// What a rule for a lease in force says; `None` leaves the word to the next.
+type ActiveAnswer = fn(&Active<'_>) -> Option<Step>;
+
 /// The rules for a lease in force, in their order, and why each comes before the
 /// next.
-const ACTIVE: &[Rule<fn(&Active<'_>) -> Option<Step>>] = rules![
+const ACTIVE: &[Rule<ActiveAnswer>] = rules![
     // An end may take several attempts: the request has to stay for all of them.
     put_back_finalizer,
     // Nothing outlives its end, whatever else is due.

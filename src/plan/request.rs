@@ -4,14 +4,14 @@
 use jiff::Timestamp;
 
 use super::ending::{self, Ending};
-use super::rules::{Rule, first, rules};
+use super::rules::{Answer, Rule, first, rules};
 use super::stage::Stage;
 use super::view::{RoleView, Seen, View};
 use super::{Look, Step, backoff, issue, live, revocation, status, unreadable};
 
 /// The rules for every request, in their order, and why each comes before the
 /// next.
-const REQUEST: &[Rule<fn(&View, Timestamp) -> Option<Step>>] = rules![
+const REQUEST: &[Rule<Answer>] = rules![
     // Without its object nothing can be read or written any more.
     vanished,
     // Whoever took our finalizer off a deleted request wants it to go.

@@ -1,9 +1,15 @@
 //! Precedence as data: rules with names, asked in the order of their list.
 
+use jiff::Timestamp;
+
 use super::Step;
+use super::view::View;
 
 /// A rule: its name, and what it is asked with.
 pub(super) type Rule<F> = (&'static str, F);
+
+/// What a rule for any request says; `None` leaves the word to the next.
+pub(super) type Answer = fn(&View, Timestamp) -> Option<Step>;
 
 /// The list of these functions with their names.
 macro_rules! rules {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::effect::{Announcement, Attachment, Effect};
 use super::ending::{self, Ending};
 use super::reasons::Reason;
-use super::rules::{Rule, first, rules};
+use super::rules::{Answer, Rule, first, rules};
 use super::stage::Stage;
 use super::view::View;
 use super::{Step, intent, live, revocation, status};
@@ -34,7 +34,7 @@ pub fn news(before: &[Condition], now: &[Condition]) -> Option<Announcement> {
 
 /// The rules for such a request, in their order, and why each comes before the
 /// next.
-const UNREADABLE: &[Rule<fn(&View, Timestamp) -> Option<Step>>] = rules![
+const UNREADABLE: &[Rule<Answer>] = rules![
     // An end that was told is not taken back by what somebody writes later.
     let_go,
     // What is half made goes: nobody knows what was wanted.

@@ -281,7 +281,7 @@ impl World {
             Effect::InspectUser => {
                 let owner = found.map(|u| {
                     let delivered = view.live().is_some();
-                    judge(&u.facts, &intent, &view.request, &view.cluster, delivered)
+                    judge(&u.facts, intent, &view.request, &view.cluster, delivered)
                 });
                 return Ok(Outcome::User(owner.unwrap_or(Owner::Nobody)));
             }
