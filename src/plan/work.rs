@@ -250,6 +250,7 @@ impl Work {
     /// long as the clock was wrong.
     pub fn clock_is(&mut self, now: Timestamp) {
         self.started = self.started.min(now);
+        self.made = self.made.map(|made| made.min(now));
         if let KeysFact::Uncertain(since) = &mut self.keys {
             *since = now.min(*since);
         }

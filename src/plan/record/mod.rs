@@ -14,6 +14,7 @@ use super::effect::{Effect, Fault, FaultClass, Outcome};
 use super::intent::has_finalizer;
 use super::reasons::Verdict;
 use super::secret::SecretView;
+use super::stage::Stage;
 use super::view::{Seen, View};
 use super::work::{SecretGate, UserFact, Work};
 use crate::api::AwsCredentialRequest;
@@ -30,8 +31,8 @@ impl View {
     pub fn worth_keeping(&self) -> bool {
         let work = &self.work;
         let lost = self.secret != SecretView::Unread && !self.secret_is_shown();
-        let unfinished = self.live().is_none() || self.rotating() || lost;
-        let under_way = has_finalizer(&self.request) && unfinished;
+        let at_rest = matches!(self.stage(), Stage::Active(_));
+        let under_way = has_finalizer(&self.request) && (!at_rest || lost);
         let touched = !work.cleared.is_empty() || work.user != UserFact::Unknown;
         let troubled = work.stalls > 0
             || work.failure.is_some()

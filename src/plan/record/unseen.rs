@@ -70,14 +70,16 @@ impl View {
 
     /// From when on IAM's readers know the user, if there is one: some time
     /// after it was made, or after a former process may have made it. That of a
-    /// lease was made before the lease began; a static one was always there.
+    /// lease was made before the lease began, and before this process took the
+    /// request up, should a clock that was ahead have dated the lease; a static one
+    /// was always there.
     fn visible_from(&self, effect: &Effect) -> Timestamp {
         if matches!(effect, Effect::FindUser(_)) || self.has_static_user() {
             return Timestamp::MIN;
         }
         let since = match (self.work.made, self.live()) {
             (Some(made), _) => made,
-            (None, Some(live)) => live.lease.issued_at.0,
+            (None, Some(live)) => live.lease.issued_at.0.min(self.work.started),
             (None, None) => self.work.started,
         };
         since.checked_add(SETTLE).unwrap_or(since)

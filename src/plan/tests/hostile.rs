@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::operator::Operator;
 use super::world;
+use super::world::Pathless;
 use crate::api::Phase;
 use crate::plan::backoff;
 use crate::plan::intent::Intent;
@@ -104,6 +105,26 @@ fn a_clock_that_jumps_a_day_does_no_harm() {
             let gone = world.user.is_none() && world.request.is_none();
             assert!(gone, "{hours} h at {seconds} s: {:?}", world.applied);
         }
+    }
+}
+
+/// A user that somebody deleted, of a lease that was issued while the clock was
+/// ahead: that IAM does not know it is believed before that time comes.
+#[test]
+fn a_user_that_is_gone_is_not_waited_for_until_a_wrong_clock_was_right() {
+    for restarts in [false, true] {
+        let mut world = world();
+        world.pathless = Pathless::Denied;
+        let mut operator = Operator::new();
+        super::leases::run(&mut operator, &mut world, 1);
+        world.now = world.now - SignedDuration::from_hours(24);
+        world.user = None;
+        if restarts {
+            operator.restart();
+        }
+        world.delete_request();
+        super::leases::run(&mut operator, &mut world, 5);
+        assert!(world.request.is_none(), "{restarts}: {:?}", world.applied);
     }
 }
 
