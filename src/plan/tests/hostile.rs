@@ -117,7 +117,7 @@ fn a_user_that_is_gone_is_not_waited_for_until_a_wrong_clock_was_right() {
         world.pathless = Pathless::Denied;
         let mut operator = Operator::new();
         super::leases::run(&mut operator, &mut world, 1);
-        world.now = world.now - SignedDuration::from_hours(24);
+        world.now -= SignedDuration::from_hours(24);
         world.user = None;
         if restarts {
             operator.restart();
