@@ -101,6 +101,13 @@ fn reachable(view: &View, intent: &Intent) -> Result<(), Verdict> {
     }
 }
 
+/// Somebody took the finalizer off a request whose user lives: it is put back.
+pub(super) fn guard(view: &View) -> Option<Step> {
+    let intent = view.intent()?;
+    let guarded = intent::has_finalizer(&view.request);
+    (!guarded).then(|| Step::Do(Effect::Begin(Box::new(intent.clone()))))
+}
+
 /// An effect on a user that lives on: as soon as its account can be reached.
 pub(super) fn when_reachable(view: &View, effect: Effect, now: Timestamp) -> Step {
     let reachable = view.intent().is_some_and(|i| reachable(view, i).is_ok());

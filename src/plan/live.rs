@@ -7,7 +7,7 @@ use super::ending::{self, Ending};
 use super::lease::whole_second_from;
 use super::reasons::{Reason, Verdict};
 use super::rules::{Rule, first, rules};
-use super::secret::SecretView;
+use super::secret::{SecretFacts, SecretView};
 use super::stage::{Live, Stage};
 use super::view::{RoleView, SecretHint, View};
 use super::{
@@ -34,6 +34,25 @@ struct Active<'a> {
     /// The pause after a failure of making the next key, if it lasts.
     paused: Option<Timestamp>,
     now: Timestamp,
+}
+
+impl<'a> Active<'a> {
+    /// The Secret, where it was read and is ours.
+    fn secret(&self) -> Option<&'a SecretFacts> {
+        match &self.view.secret {
+            SecretView::Ours(facts) => Some(facts),
+            SecretView::Unread | SecretView::Absent | SecretView::Foreign => None,
+        }
+    }
+
+    /// Nothing to do before something comes due.
+    fn wait(&self) -> Step {
+        Step::Wait(next_due(self.view, self.lease))
+    }
+
+    fn follow(&self) -> Step {
+        follow(self.view, self.lease, self.now)
+    }
 }
 
 /// What a rule for a lease in force says; `None` leaves the word to the next.
@@ -94,16 +113,94 @@ pub(super) fn explained(view: &View, live: Live<'_>, now: Timestamp) -> (&'stati
         now,
     };
     let decided = first(ACTIVE, |rule| rule(&active));
-    decided.unwrap_or_else(|| ("", Step::Wait(next_due(view, live.lease))))
+    decided.unwrap_or_else(|| ("", active.wait()))
 }
 
-/// Somebody took the finalizer off a request whose user lives.
-fn put_back_finalizer(&Active { view, .. }: &Active<'_>) -> Option<Step> {
-    let intent = view.intent()?;
-    let guarded = intent::has_finalizer(&view.request);
-    (!guarded).then(|| Step::Do(Effect::Begin(Box::new(intent.clone()))))
+fn put_back_finalizer(active: &Active<'_>) -> Option<Step> {
+    ending::guard(active.view)
 }
 
+fn revoke_by_role(active: &Active<'_>) -> Option<Step> {
+    revocation::by_role(active.view, active.lease, active.now)
+}
+
+/// The taking down had begun, and its cause is gone: it is finished, and whatever
+/// the role allows today follows.
+fn finish_revocation(active: &Active<'_>) -> Option<Step> {
+    let begun = matches!(active.view.stage(), Stage::Revoking(_));
+    begun.then(|| ending::next(active.view, Ending::Lapsed, active.now))
+}
+
+fn roll_back_attempt(active: &Active<'_>) -> Option<Step> {
+    let verdict = active.view.work.abandon.as_ref()?;
+    let back = || retreat::next(active.view, verdict, active.now);
+    Some(active.paused.map_or_else(back, Step::Wait))
+}
+
+fn rest(active: &Active<'_>) -> Option<Step> {
+    is_resting(active.view, active.now).then(|| active.wait())
+}
+
+fn read_secret(active: &Active<'_>) -> Option<Step> {
+    (active.view.secret == SecretView::Unread).then_some(Step::Look(Look::Secret))
+}
+
+fn renew(active: &Active<'_>) -> Option<Step> {
+    renewal::next(active.view, active.lease, active.now)
+}
+
+fn pause(active: &Active<'_>) -> Option<Step> {
+    active.paused.map(Step::Wait)
+}
+
+fn refuse_foreign_secret(active: &Active<'_>) -> Option<Step> {
+    let &Active { view, now, .. } = active;
+    let foreign = view.secret == SecretView::Foreign;
+    foreign.then(|| issue::refuse(view, &issue::conflict(view), now))
+}
+
+fn replace_lost_secret(active: &Active<'_>) -> Option<Step> {
+    (active.view.secret == SecretView::Absent).then(|| active.follow())
+}
+
+fn rotate(active: &Active<'_>) -> Option<Step> {
+    let due = rotation_due(active.view, active.lease, active.now);
+    (active.view.rotating() || due).then(|| active.follow())
+}
+
+fn check_drift(active: &Active<'_>) -> Option<Step> {
+    doubt::next(active.view, active.lease, active.now)
+}
+
+/// The Secret holds the key, and nothing is due: what the status told of the
+/// making of another one is taken back, and what others did to the Secret told.
+fn settle(active: &Active<'_>) -> Option<Step> {
+    let &Active { view, now, .. } = active;
+    let facts = active.secret()?;
+    facts
+        .holds(&active.credential.access_key_id)
+        .then_some(())?;
+    let report = match unreadable_wish(view) {
+        Some(verdict) => status::refused(view, &verdict, now),
+        None => status::settled(view, now),
+    };
+    let report = report.or_else(|| status::secret_remarked(view, facts, now));
+    Some(report.map_or_else(|| active.wait(), Step::Do))
+}
+
+fn wait_for_restore(active: &Active<'_>) -> Option<Step> {
+    let at = active.secret()?.restorable_at(active.now)?;
+    let due = next_due(active.view, active.lease);
+    (active.now < at).then(|| Step::Wait(at.min(due)))
+}
+
+fn restore_secret(active: &Active<'_>) -> Option<Step> {
+    Some(active.follow())
+}
+
+/// What an end that has come asks for. A Secret of ours may have a later one,
+/// which was written first: then the lease goes on, and the key that the status
+/// shows has had its overlap at that end plus the overlap.
 fn end_at_expiry(active: &Active<'_>) -> Option<Step> {
     let &Active {
         view,
@@ -112,144 +209,6 @@ fn end_at_expiry(active: &Active<'_>) -> Option<Step> {
         now,
         ..
     } = active;
-    ended(view, lease, credential, now)
-}
-
-fn revoke_by_role(
-    &Active {
-        view, lease, now, ..
-    }: &Active<'_>,
-) -> Option<Step> {
-    revocation::by_role(view, lease, now)
-}
-
-/// The taking down had begun, and its cause is gone: it is finished, and whatever
-/// the role allows today follows.
-fn finish_revocation(&Active { view, now, .. }: &Active<'_>) -> Option<Step> {
-    let begun = matches!(view.stage(), Stage::Revoking(_));
-    begun.then(|| ending::next(view, Ending::Lapsed, now))
-}
-
-fn end_overlap(active: &Active<'_>) -> Option<Step> {
-    let &Active {
-        view,
-        lease,
-        paused,
-        now,
-        ..
-    } = active;
-    previous(view, lease, paused, now)
-}
-
-fn roll_back_attempt(
-    &Active {
-        view, paused, now, ..
-    }: &Active<'_>,
-) -> Option<Step> {
-    let verdict = view.work.abandon.as_ref()?;
-    Some(paused.map_or_else(|| retreat::next(view, verdict, now), Step::Wait))
-}
-
-fn rest(
-    &Active {
-        view, lease, now, ..
-    }: &Active<'_>,
-) -> Option<Step> {
-    is_resting(view, now).then(|| Step::Wait(next_due(view, lease)))
-}
-
-fn read_secret(&Active { view, .. }: &Active<'_>) -> Option<Step> {
-    (view.secret == SecretView::Unread).then_some(Step::Look(Look::Secret))
-}
-
-fn renew(
-    &Active {
-        view, lease, now, ..
-    }: &Active<'_>,
-) -> Option<Step> {
-    renewal::next(view, lease, now)
-}
-
-fn pause(active: &Active<'_>) -> Option<Step> {
-    active.paused.map(Step::Wait)
-}
-
-fn refuse_foreign_secret(&Active { view, now, .. }: &Active<'_>) -> Option<Step> {
-    let foreign = view.secret == SecretView::Foreign;
-    foreign.then(|| issue::refuse(view, &issue::conflict(view), now))
-}
-
-fn replace_lost_secret(
-    &Active {
-        view, lease, now, ..
-    }: &Active<'_>,
-) -> Option<Step> {
-    (view.secret == SecretView::Absent).then(|| follow(view, lease, now))
-}
-
-fn rotate(
-    &Active {
-        view, lease, now, ..
-    }: &Active<'_>,
-) -> Option<Step> {
-    let due = view.rotating() || rotation_due(view, lease, now);
-    due.then(|| follow(view, lease, now))
-}
-
-fn check_drift(
-    &Active {
-        view, lease, now, ..
-    }: &Active<'_>,
-) -> Option<Step> {
-    doubt::next(view, lease, now)
-}
-
-/// The Secret holds the key, and nothing is due: what the status told of the
-/// making of another one is taken back, and what others did to the Secret told.
-fn settle(active: &Active<'_>) -> Option<Step> {
-    let &Active {
-        view,
-        lease,
-        credential,
-        now,
-        ..
-    } = active;
-    let SecretView::Ours(facts) = &view.secret else {
-        return None;
-    };
-    facts.holds(&credential.access_key_id).then_some(())?;
-    let report = match unreadable_wish(view) {
-        Some(verdict) => status::refused(view, &verdict, now),
-        None => status::settled(view, now),
-    };
-    let report = report.or_else(|| status::secret_remarked(view, facts, now));
-    Some(report.map_or_else(|| Step::Wait(next_due(view, lease)), Step::Do))
-}
-
-fn wait_for_restore(
-    &Active {
-        view, lease, now, ..
-    }: &Active<'_>,
-) -> Option<Step> {
-    let SecretView::Ours(facts) = &view.secret else {
-        return None;
-    };
-    let at = facts.restorable_at(now).filter(|at| now < *at)?;
-    Some(Step::Wait(at.min(next_due(view, lease))))
-}
-
-fn restore_secret(
-    &Active {
-        view, lease, now, ..
-    }: &Active<'_>,
-) -> Option<Step> {
-    Some(follow(view, lease, now))
-}
-
-/// What an end that has come asks for. A Secret of ours may have a later one,
-/// which was written first: then the lease goes on, and the key that the status
-/// shows has had its overlap at that end plus the overlap.
-fn ended(view: &View, lease: &Lease, credential: &Credential, now: Timestamp) -> Option<Step> {
     if now < lease.expires_at.0 {
         return None;
     }
@@ -277,7 +236,14 @@ fn ended(view: &View, lease: &Lease, credential: &Credential, now: Timestamp) ->
 /// The key before the present one goes when its overlap is over, or when it
 /// makes room for the next. A pause after a failure of something else does not
 /// hold it up.
-fn previous(view: &View, lease: &Lease, paused: Option<Timestamp>, now: Timestamp) -> Option<Step> {
+fn end_overlap(active: &Active<'_>) -> Option<Step> {
+    let &Active {
+        view,
+        lease,
+        paused,
+        now,
+        ..
+    } = active;
     let previous = view.previous()?;
     let over = now >= previous.remove_at.0;
     if !over && (paused.is_some() || !rotation_due(view, lease, now)) {

@@ -98,7 +98,7 @@ fn end_unreadable(view: &View, now: Timestamp) -> Option<Step> {
 }
 
 fn let_go(view: &View, now: Timestamp) -> Option<Step> {
-    let over = matches!(view.stage(), Stage::Closing | Stage::Ended);
+    let over = view.stage().is_over();
     over.then(|| live::after_the_end(view, now))
 }
 

@@ -101,6 +101,11 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// Whether the lease ended for good.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Closing | Self::Ended)
+    }
+
     /// Whether AWS or a Secret may hold something of the request: a user that the
     /// finalizer guards, or a session.
     pub fn holds(self) -> bool {

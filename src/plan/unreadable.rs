@@ -8,7 +8,6 @@ use super::effect::{Announcement, Attachment, Effect};
 use super::ending::{self, Ending};
 use super::reasons::Reason;
 use super::rules::{Answer, Rule, first, rules};
-use super::stage::Stage;
 use super::view::View;
 use super::{Step, intent, live, revocation, status};
 use crate::api::{Condition, ConditionType, Lease, Phase, get_condition};
@@ -64,8 +63,8 @@ pub(super) fn next(view: &View, now: Timestamp) -> Step {
 }
 
 fn let_go(view: &View, now: Timestamp) -> Option<Step> {
-    let over = matches!(view.stage(), Stage::Closing | Stage::Ended);
-    over.then(|| tell(view, now).unwrap_or_else(|| live::after_the_end(view, now)))
+    let told = || tell(view, now).unwrap_or_else(|| live::after_the_end(view, now));
+    view.stage().is_over().then(told)
 }
 
 fn remove_half_made(view: &View, now: Timestamp) -> Option<Step> {
@@ -74,9 +73,7 @@ fn remove_half_made(view: &View, now: Timestamp) -> Option<Step> {
 }
 
 fn put_back_finalizer(view: &View, _: Timestamp) -> Option<Step> {
-    let intent = view.intent()?;
-    let taken_off = view.lease().is_some() && !intent::has_finalizer(&view.request);
-    taken_off.then(|| Step::Do(Effect::Begin(Box::new(intent.clone()))))
+    view.lease().and_then(|_| ending::guard(view))
 }
 
 fn end_at_expiry(view: &View, now: Timestamp) -> Option<Step> {

@@ -108,8 +108,8 @@ pub(super) struct Operator {
     cached: Option<(AwsCredentialRequest, SecretHint)>,
     /// How often it died.
     pub deaths: u32,
-    /// Each decision: stage, rule and step.
-    pub decisions: Vec<String>,
+    /// Each decision since somebody asked for them: stage, rule and step.
+    pub decisions: Option<Vec<String>>,
 }
 
 impl Operator {
@@ -120,7 +120,7 @@ impl Operator {
             mishaps: Vec::new(),
             cached: None,
             deaths: 0,
-            decisions: Vec::new(),
+            decisions: None,
         }
     }
 
@@ -213,7 +213,9 @@ impl Operator {
                 view.account = world.account.clone();
             }
             view.work.clock_is(world.now);
-            self.decisions.push(golden::decision(&view, world.now));
+            if let Some(decisions) = &mut self.decisions {
+                decisions.push(golden::decision(&view, world.now));
+            }
             match next(&view, world.now) {
                 Step::Look(what) => look(what, &mut view, world),
                 Step::TakeBack(verdict) => view.take_back(verdict),
