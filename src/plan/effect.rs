@@ -24,6 +24,9 @@ pub enum Effect {
     /// Put finalizer and intent on the request in one patch, on condition
     /// that nobody changed it since it was read.
     Begin(Box<Intent>),
+    /// Put our finalizer on the `AwsAccount` of this name: without its
+    /// credentials nobody could revoke what is about to be made.
+    HoldAccount(String),
     /// Ask the API server, in a dry run, whether it would take the Secret.
     CheckSecret,
     /// Write the Secret with the proven key: create it, or replace the one of
@@ -332,6 +335,12 @@ impl FaultClass {
         matches!(self, Self::Unsent | Self::NotLeading)
     }
 
+    /// Whether the answer says neither that the call was applied nor that it was
+    /// not.
+    pub fn leaves_open(self) -> bool {
+        matches!(self, Self::NoAnswer | Self::Unavailable)
+    }
+
     /// The class as metric labels carry it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -359,6 +368,7 @@ impl Effect {
         matches!(
             self,
             Self::Begin(_)
+                | Self::HoldAccount(_)
                 | Self::CheckSecret
                 | Self::PublishSecret(_)
                 | Self::AmendSecret(_)
@@ -376,6 +386,7 @@ impl Effect {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Begin(_) => "begin",
+            Self::HoldAccount(_) => "hold_account",
             Self::CheckSecret => "check_secret",
             Self::PublishSecret(_) => "publish_secret",
             Self::AmendSecret(_) => "amend_secret",

@@ -107,7 +107,8 @@ pub enum Outcome {
 /// - the key before comes to be deleted only when the Secret holds the new one,
 ///   and the operator's session uses that;
 /// - a key that this process does not know to be its own is deleted only under
-///   a claim, and only if it was made in the claim's window.
+///   a claim, only if a `CreateKey` of that claim has no answer that anybody
+///   knows, and only if it was made in the claim's window.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// Read the Secret.
@@ -221,8 +222,9 @@ fn in_hand(view: &View, marker: &Marker, held: &Held, now: Timestamp) -> Step {
     Step::Do(Effect::ProveKey)
 }
 
-/// Ours is the claim, and no key of ours is known: what was made in the claim's
-/// window is left over from a process that died, or from a lost answer.
+/// Ours is the claim, and no key of ours is known. If a key may have been made
+/// that nobody knows of, what was made in the claim's window is that key: left
+/// over from a process that died, or from a lost answer.
 fn nothing_in_hand(view: &View, secret: &SecretFacts, marker: &Marker, now: Timestamp) -> Step {
     let work = &view.work;
     if now < work.believe_from {
@@ -233,7 +235,7 @@ fn nothing_in_hand(view: &View, secret: &SecretFacts, marker: &Marker, now: Time
     };
     let abort = work.abort || !view.is_due(now);
     for key in keys.iter().filter(|key| key.id != secret.key_id) {
-        if marker.covers(key) {
+        if work.create_in_doubt && marker.covers(key) {
             // A key on a list that is older than our claim is nobody's any
             // more; were the claim lost since, it might be another's new one.
             return match work.confirmed {

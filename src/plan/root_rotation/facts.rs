@@ -7,8 +7,10 @@ use crate::api::RootKey;
 use crate::plan::effect::{Fault, FaultClass};
 use crate::plan::reasons::{Reason, Verdict};
 
-/// How long a list of keys is good for.
-const FRESH: SignedDuration = SignedDuration::from_secs(60);
+/// How long a list of keys is good for: longer than the longest call (10 s), so
+/// that a slow one does not make it old before it was used, and short, because
+/// somebody may make a key after it.
+const FRESH: SignedDuration = SignedDuration::from_secs(15);
 /// How long after a `CreateAccessKey` without an answer a list is believed:
 /// IAM's lists lag behind its writes.
 const SETTLE: SignedDuration = SignedDuration::from_secs(5);
@@ -75,6 +77,9 @@ pub struct Work {
     pub abort: bool,
     /// The id of a key that AWS said not to know when it was to be deleted.
     missing: Option<String>,
+    /// A key may have been made under the claim that nobody knows of: a
+    /// `CreateKey` was not answered, or the process before did not live to tell.
+    pub(super) create_in_doubt: bool,
     /// The new key was sent to the Secret, and may be there, or get there yet.
     pub(super) store_in_doubt: bool,
     /// What the account's status says, if this process wrote it.
@@ -189,6 +194,8 @@ impl View {
             (Effect::Claim(marker), Outcome::Secret(secret)) => {
                 // Of the keys of another process nothing is known.
                 if marker.started != marker.claimed {
+                    let before = self.secret.as_ref().and_then(|s| s.marker.as_ref());
+                    work.create_in_doubt |= work.claim.as_ref() != before;
                     work.listed = None;
                 }
                 work.claim = Some(marker.clone());
@@ -221,6 +228,7 @@ impl View {
                 work.claim = None;
                 work.listed = None;
                 work.swapped = None;
+                work.create_in_doubt = false;
                 match std::mem::take(&mut work.abort) {
                     true => work.pause(now),
                     false => work.recovered(),
@@ -293,12 +301,14 @@ impl View {
                 self.secret = None;
                 return;
             }
-            // The attempt is over. Whether there is a new key, a list has to tell: a
-            // refusal may come after the deed.
+            // The attempt is over. A refusal is taken at its word: a key on the next
+            // list is somebody else's then, and deleting that one would do more harm
+            // than a key whose secret nobody has.
             (Effect::CreateKey, class) => {
                 work.abort = true;
                 pause = false;
                 if !class.was_not_sent() {
+                    work.create_in_doubt |= class.leaves_open();
                     work.listed = None;
                     work.believe_from = later(now, SETTLE);
                 }

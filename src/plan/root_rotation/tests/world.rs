@@ -12,6 +12,8 @@ use crate::plan::tests::Mishap;
 pub(super) const PERIOD: SignedDuration = SignedDuration::from_hours(24);
 /// The key that everything begins with.
 pub(super) const FIRST: &str = "AKIA0";
+/// The key that somebody else makes for the same user.
+pub(super) const STRANGERS: &str = "AKIASTRANGER";
 
 /// Everything outside the operator.
 pub(super) struct World {
@@ -27,8 +29,13 @@ pub(super) struct World {
     pub list_lag: SignedDuration,
     /// What AWS or Kubernetes answers to these effects, by name.
     pub refuses: Vec<(&'static str, FaultClass)>,
+    /// Before which effect, counted over all processes, somebody else makes a
+    /// key, if the user has room for one.
+    pub stranger_comes_at: Option<usize>,
     /// Every effect that was applied, by name.
     pub applied: Vec<&'static str>,
+    /// The ids of all keys that were deleted.
+    pub deleted: Vec<String>,
     made: u32,
 }
 
@@ -46,7 +53,9 @@ impl World {
             key_delay: SignedDuration::from_secs(3),
             list_lag: SignedDuration::from_secs(2),
             refuses: Vec::new(),
+            stranger_comes_at: None,
             applied: Vec::new(),
+            deleted: Vec::new(),
             made: 0,
         };
         world.add_key(FIRST, age);
@@ -93,6 +102,9 @@ impl World {
 
     /// Applies one effect and answers.
     fn apply(&mut self, effect: &Effect, view: &View) -> Result<Outcome, Fault> {
+        if self.stranger_comes_at == Some(self.applied.len()) && self.keys.len() < 2 {
+            self.add_key(STRANGERS, SignedDuration::ZERO);
+        }
         self.applied.push(effect.name());
         if let Some((_, class)) = self.refuses.iter().find(|(name, _)| *name == effect.name()) {
             return Err(fault(*class));
@@ -126,6 +138,7 @@ impl World {
                     self.applied
                 );
                 let before = self.keys.len();
+                self.deleted.push(id.clone());
                 self.keys.retain(|key| key.id != *id);
                 match self.keys.len() < before {
                     true => Ok(Outcome::Done),
@@ -169,6 +182,8 @@ impl World {
 pub(super) struct Process {
     view: View,
     pub effects: usize,
+    /// Their names.
+    pub performed: Vec<&'static str>,
     mishaps: Vec<(usize, Mishap)>,
     /// Effects that are refused, by number: with what, and whether they were
     /// applied all the same.
@@ -187,6 +202,7 @@ impl Process {
                 work: Work::new(root_key),
             },
             effects: 0,
+            performed: Vec::new(),
             mishaps: mishaps.to_vec(),
             refusals: Vec::new(),
         }
@@ -235,6 +251,7 @@ impl Process {
     fn perform(&mut self, effect: &Effect, world: &mut World) {
         let number = self.effects;
         self.effects += 1;
+        self.performed.push(effect.name());
         if let Some((_, class, applied)) = self.refusals.iter().find(|(at, ..)| *at == number) {
             if *applied {
                 let _ = world.apply(effect, &self.view);
