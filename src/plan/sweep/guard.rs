@@ -101,7 +101,9 @@ pub fn judge(
         orphans <= before.saturating_add(allowance)
     };
     let same = before.filter(grown);
-    let since = same.map_or(truncate(now), |halt| halt.since.0);
+    // A time that lies ahead was written by a clock that was wrong.
+    let told = same.map_or(now, |halt| halt.since.0);
+    let since = truncate(told.min(now));
     let proceeds = since.checked_add(patience).unwrap_or(Timestamp::MAX);
     let halt = SweepHalt {
         since: Time(since),

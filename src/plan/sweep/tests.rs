@@ -237,6 +237,9 @@ fn a_halt_ends_by_approval_or_patience_and_begins_anew_when_it_grows() {
     assert!(!judge(500, None, Some(Approval::Count(500)), at(0)).halts());
     assert!(judge(501, None, Some(Approval::Count(500)), at(0)).halts());
     assert_eq!(judge(5, Some(&halt), None, at(5)), Guard::Plausible);
+    // Begun by a clock that was ahead: patience counts from now on.
+    let mended = judge(500, Some(&grown.halt().unwrap().clone()), None, at(5));
+    assert_eq!(mended.halt().unwrap().since.0, at(5));
 }
 
 #[test]

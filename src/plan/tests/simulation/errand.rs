@@ -80,6 +80,8 @@ impl Sim {
             let view = &mut errand.view;
             if view.account_wanted().is_some() {
                 view.account = self.account.clone();
+                // Nobody deletes accounts here.
+                view.account_held = true;
             }
             view.work.clock_is(wall);
             if let Some(flaw) = self.flaw {

@@ -37,9 +37,9 @@ mod tenants;
 mod weather;
 mod wishes;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use jiff::SignedDuration;
@@ -49,6 +49,8 @@ use self::sim::Sim;
 
 /// Schedules of an ordinary test run.
 const SCHEDULES: u64 = 900;
+/// So many failures are told before a run ends.
+const MOST_FAILURES: usize = 20;
 /// Minutes after the healing at which the promises are first looked at: longer
 /// than any pause of the operator.
 const QUIET: i64 = 12;
@@ -99,36 +101,40 @@ fn survive(seed: u64, flaw: Option<Flaw>, traced: bool) -> Result<(), String> {
     played.unwrap_or_else(|_| Err("a panic".to_owned()))
 }
 
-/// Plays so many schedules on all cores; panics with the trace of the first
-/// that fails.
+/// Plays so many schedules on all cores, until [`MOST_FAILURES`] have failed;
+/// panics with what was wrong in each, and the trace of the first.
 fn play_all(first: u64, count: u64) {
     let begun = Instant::now();
     let next = AtomicU64::new(0);
-    let failed = AtomicBool::new(false);
+    let failures = AtomicUsize::new(0);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let bad: Vec<u64> = std::thread::scope(|scope| {
+    let bad: BTreeMap<u64, String> = std::thread::scope(|scope| {
         let work = || {
-            while !failed.load(Ordering::Relaxed) {
+            let mut bad = Vec::new();
+            while failures.load(Ordering::Relaxed) < MOST_FAILURES {
                 let n = next.fetch_add(1, Ordering::Relaxed);
                 if n >= count {
                     break;
                 }
                 let seed = first.wrapping_add(n);
-                if survive(seed, None, false).is_err() {
-                    failed.store(true, Ordering::Relaxed);
-                    return Some(seed);
+                if let Err(told) = survive(seed, None, false) {
+                    failures.fetch_add(1, Ordering::Relaxed);
+                    bad.push((seed, told));
                 }
             }
-            None
+            bad
         };
         let all: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
         all.into_iter()
-            .filter_map(|one| one.join().unwrap())
+            .flat_map(|one| one.join().unwrap())
             .collect()
     });
-    if let Some(seed) = bad.iter().min() {
+    for (seed, told) in &bad {
+        println!("seed {seed}: {}", told.trim());
+    }
+    if let Some(seed) = bad.keys().next() {
         let told = survive(*seed, None, true).unwrap_err();
-        panic!("seed {seed}: {told}");
+        panic!("{} schedules failed; seed {seed}: {told}", bad.len());
     }
     let took = begun.elapsed().as_secs_f64();
     let rate = count as f64 / took;
