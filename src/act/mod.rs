@@ -4,6 +4,7 @@ mod account;
 mod calls;
 mod claim;
 mod events;
+mod hold;
 mod identity;
 mod request;
 mod root_secret;
@@ -14,6 +15,7 @@ mod workload;
 
 pub use calls::KubeCalls;
 pub use events::Announcer;
+pub use hold::{Holds, set_hold};
 pub use identity::{RECORDS, Records};
 pub use root_secret::RootSecret;
 pub use status::{HasStatus, write_status};
@@ -40,6 +42,8 @@ pub struct Hands {
     pub calls: KubeCalls,
     /// Writes events.
     pub announcer: Announcer,
+    /// Which accounts are held.
+    pub holds: Holds,
 }
 
 impl Hands {
@@ -76,6 +80,7 @@ impl Hands {
         let request = &view.request;
         match effect {
             Effect::Begin(intent) => self.begin(request, intent).await,
+            Effect::HoldAccount(account) => self.hold_account(account).await,
             Effect::Release => self.release(request).await,
             Effect::Report(report) => self.report(request, report).await,
             Effect::CheckSecret => self.check_secret(view).await,

@@ -12,7 +12,7 @@ use super::identity::IdentityArgs;
 use super::shutdown;
 use super::sweep::SweepArgs;
 use super::version::Build;
-use crate::act::{Announcer, Hands, KubeCalls, Records};
+use crate::act::{Announcer, Hands, Holds, KubeCalls, Records};
 use crate::aws::{Accounts, Calls, Signer, http, roots};
 use crate::controller::{
     Context, Controllers, Desk, IdentitySettings, Ledger, Notices, Scope, SecretIndex, WaitingRoom,
@@ -187,6 +187,7 @@ async fn serve(args: Args) -> Result<(), String> {
             client: client.clone(),
             calls,
             announcer,
+            holds: Holds::default(),
         },
         client,
         cluster,

@@ -9,7 +9,7 @@ use kube::{Api, ResourceExt};
 use super::cluster::Flags;
 use super::plugin::paint::{Paint, Tint};
 use super::plugin::table::{Cell, Table};
-use crate::act::{Announcer, Hands, KubeCalls, Records};
+use crate::act::{Announcer, Hands, Holds, KubeCalls, Records};
 use crate::api::{AwsAccount, GoDuration};
 use crate::aws::{Calls, Session, Signer, Tenure, http, roots};
 use crate::controller::credentials;
@@ -124,6 +124,7 @@ async fn sweep_all(args: Args) -> Result<ExitCode, String> {
         client: client.clone(),
         calls: calls.clone(),
         announcer,
+        holds: Holds::default(),
     };
     let sweeper = Sweeper { hands, cluster };
     let signer = Signer::over(aws, Calls::new(metrics), Leadership::alone());

@@ -14,10 +14,9 @@ use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
 use super::context::{Concerned, Context};
-use super::hold::hold;
 use super::root_rotation::{self, Rotation};
 use super::sign_ins::{Basis, SignIns, Version};
-use crate::act::KubeCalls;
+use crate::act::{KubeCalls, set_hold};
 use crate::api::{AwsAccount, AwsAccountStatus};
 use crate::aws::Credentials;
 use crate::key_material::KeyMaterial;
@@ -113,14 +112,27 @@ async fn keep_while_used(account: &AwsAccount, ctx: &Context) {
     if ctx.accounts.found(name, uid, leaving) {
         ctx.notices.concerns(Concerned::ByAccount(name.to_owned()));
     }
+    let holds = &ctx.hands.holds;
+    let _turn = holds.turn().await;
     // The ledger fills up after a start, the cache is complete and lags.
     let in_use = ctx.ledger.of_account(name) > 0
         || ctx
             .requests
             .find(|r| r.glance.holds && *r.glance.account == *name)
             .is_some();
+    if !in_use {
+        let stood = holds.stands(name);
+        holds.ends(name);
+        // A request with a place may have found the hold a moment ago.
+        if ctx.ledger.places_in(name) > 0 {
+            if stood {
+                holds.begins(name);
+            }
+            return;
+        }
+    }
     let api = Api::all(ctx.client.clone());
-    if let Err(fault) = hold(&api, &ctx.hands.calls, account, in_use).await {
+    if let Err(fault) = set_hold(&api, &ctx.hands.calls, account, in_use).await {
         tracing::info!(account = name, error = fault.message, "account not held");
     }
 }
@@ -177,6 +189,7 @@ async fn write(
 
 /// The account was deleted.
 pub fn forget(ctx: &AccountContext, name: &str) {
+    ctx.shared.hands.holds.ends(name);
     ctx.sign_ins.forget(name);
     ctx.rotations.lock().remove(name);
 }

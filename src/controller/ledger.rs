@@ -52,6 +52,8 @@ enum Count {
     OfRole(Arc<str>),
     /// Places of a role in one namespace.
     OfNamespace(Arc<str>, Arc<str>),
+    /// Places of an account.
+    OfAccount(Arc<str>),
     /// Those of a role that hold something.
     HeldOfRole(Arc<str>),
     /// Those of an account that hold something.
@@ -163,6 +165,12 @@ impl Ledger {
             .lock()
             .count(&Count::HeldOfAccount(account.into()))
     }
+
+    /// Places in an account: its leases, and requests that may be about to begin
+    /// one.
+    pub fn places_in(&self, account: &str) -> usize {
+        self.books.lock().count(&Count::OfAccount(account.into()))
+    }
 }
 
 impl Books {
@@ -213,8 +221,9 @@ impl Place {
                 Count::HeldOfAccount(account.clone()),
             ]
         });
-        let denied = self.denied.then_some(Count::DeniedOfAccount(account));
+        let denied = self.denied.then(|| Count::DeniedOfAccount(account.clone()));
         let always = [
+            Count::OfAccount(account),
             Count::OfRole(role.clone()),
             Count::OfNamespace(role, self.namespace.clone()),
         ];

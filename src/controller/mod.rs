@@ -6,7 +6,6 @@ mod closing;
 mod concerned;
 mod context;
 mod desk;
-mod hold;
 mod identity;
 mod ledger;
 mod relabelled;

@@ -14,9 +14,8 @@ use kube::runtime::controller::Action;
 use parking_lot::Mutex;
 
 use super::context::{Concerned, Context};
-use super::hold::hold;
 use super::request::{unfit, until_then};
-use crate::act::write_status;
+use crate::act::{set_hold, write_status};
 use crate::api::{AwsRole, AwsRoleStatus};
 use crate::plan;
 use crate::plan::effect::Fault;
@@ -87,7 +86,7 @@ pub async fn reconcile(role: Arc<AwsRole>, ctx: Arc<RoleContext>) -> Result<Acti
     // What was written comes back as an event; the hold follows then.
     if let Ok(false) = done {
         let api = Api::all(ctx.shared.client.clone());
-        let held = hold::<AwsRole>(&api, &ctx.shared.hands.calls, &role, leases > 0).await;
+        let held = set_hold::<AwsRole>(&api, &ctx.shared.hands.calls, &role, leases > 0).await;
         done = held.map(|()| false);
     }
     match done {

@@ -10,7 +10,8 @@ use super::reasons::{Reason, Verdict};
 use super::secret::SecretView;
 use super::view::{AccountView, View};
 use super::work::{KeysFact, SETTLE, UserFact};
-use super::{Look, Step, adopted, revocation, status};
+use super::{Look, Step, adopted, backoff, revocation, status};
+use crate::api::PreviousKey;
 
 /// Why everything is taken down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +107,22 @@ pub(super) fn guard(view: &View) -> Option<Step> {
     let intent = view.intent()?;
     let guarded = intent::has_finalizer(&view.request);
     (!guarded).then(|| Step::Do(Effect::Begin(Box::new(intent.clone()))))
+}
+
+/// The key before the present one goes: its overlap is over, or the next key
+/// needs its room. A failure from before that does not pause it.
+pub(super) fn remove_previous(view: &View, previous: &PreviousKey, now: Timestamp) -> Step {
+    let key = Attachment::Key(previous.access_key_id.clone());
+    if view.work.cleared.contains(&key) {
+        return Step::Do(status::previous_removed(view, now));
+    }
+    let status = view.request.status.as_ref();
+    let failed = status.and_then(|s| s.last_failure_time.as_ref());
+    let tried = failed.is_some_and(|failed| failed.0 >= previous.remove_at.0);
+    match backoff::paused(&view.request, now) {
+        Some(at) if tried => Step::Wait(at),
+        _ => when_reachable(view, Effect::Clear(key), now),
+    }
 }
 
 /// An effect on a user that lives on: as soon as its account can be reached.

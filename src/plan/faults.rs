@@ -175,6 +175,7 @@ fn trusted_by(effect: &Effect) -> &'static str {
 fn describe(effect: &Effect) -> String {
     match effect {
         Effect::Begin(_) | Effect::Release | Effect::Report(_) => "writing the request".into(),
+        Effect::HoldAccount(account) => format!("holding AwsAccount {account}"),
         Effect::CheckSecret => "the API server would not take the Secret".into(),
         Effect::PublishSecret(_) => "writing the Secret".into(),
         Effect::AmendSecret(_) => "renewing the Secret".into(),

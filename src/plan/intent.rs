@@ -14,6 +14,8 @@ use crate::api::{AwsCredentialRequest, Credential};
 pub const INTENT_ANNOTATION: &str = "keylease.dev/intent";
 /// Finalizer that keeps the request until AWS holds nothing of it.
 pub const FINALIZER: &str = "keylease.dev/revoke";
+/// Finalizer on a role or an account that leases still need.
+pub const HOLD: &str = "keylease.dev/leases";
 
 /// The credential type of a static user, as the status names it.
 pub const STATIC_USER: &str = "staticUser";

@@ -249,15 +249,7 @@ fn end_overlap(active: &Active<'_>) -> Option<Step> {
     if !over && (paused.is_some() || !rotation_due(view, lease, now)) {
         return None;
     }
-    let status = view.request.status.as_ref();
-    let failed = status.and_then(|s| s.last_failure_time.as_ref());
-    let tried = failed.is_some_and(|failed| failed.0 >= previous.remove_at.0);
-    let key = Attachment::Key(previous.access_key_id.clone());
-    Some(match paused {
-        _ if view.work.cleared.contains(&key) => Step::Do(status::previous_removed(view, now)),
-        Some(at) if tried => Step::Wait(at),
-        _ => ending::when_reachable(view, Effect::Clear(key), now),
-    })
+    Some(ending::remove_previous(view, previous, now))
 }
 
 /// Whether a new key is due or being made: in time, because somebody asked, or

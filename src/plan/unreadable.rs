@@ -4,12 +4,12 @@
 
 use jiff::Timestamp;
 
-use super::effect::{Announcement, Attachment, Effect};
+use super::effect::Announcement;
 use super::ending::{self, Ending};
 use super::reasons::Reason;
 use super::rules::{Answer, Rule, first, rules};
 use super::view::View;
-use super::{Step, intent, live, revocation, status};
+use super::{Step, intent, issue, live, revocation, status};
 use crate::api::{Condition, ConditionType, Lease, Phase, get_condition};
 
 /// Whether something of the request could not be read.
@@ -40,6 +40,9 @@ const UNREADABLE: &[Rule<Answer>] = rules![
     remove_half_made,
     // An end may take several attempts: the request has to stay for all of them.
     put_back_finalizer,
+    // A session leaves nothing half made but its Secret: without a lease in the
+    // status it would have no end.
+    remove_untold_session,
     // The lease runs no longer than it would have.
     end_at_expiry,
     // Who may revoke a lease need not be able to read its request.
@@ -76,6 +79,11 @@ fn put_back_finalizer(view: &View, _: Timestamp) -> Option<Step> {
     view.lease().and_then(|_| ending::guard(view))
 }
 
+fn remove_untold_session(view: &View, _: Timestamp) -> Option<Step> {
+    let untold = view.lease().is_none() && view.intent().is_none();
+    untold.then(|| issue::left_by_session(view))?
+}
+
 fn end_at_expiry(view: &View, now: Timestamp) -> Option<Step> {
     let over = now >= view.lease()?.expires_at.0;
     let ending = if view.rotates() {
@@ -105,12 +113,7 @@ pub(super) fn is_resting(view: &View, now: Timestamp) -> bool {
 fn end_overlap(view: &View, now: Timestamp) -> Option<Step> {
     view.live()?;
     let previous = view.previous().filter(|p| now >= p.remove_at.0)?;
-    let key = Attachment::Key(previous.access_key_id.clone());
-    Some(if view.work.cleared.contains(&key) {
-        Step::Do(status::previous_removed(view, now))
-    } else {
-        ending::when_reachable(view, Effect::Clear(key), now)
-    })
+    Some(ending::remove_previous(view, previous, now))
 }
 
 fn next_due(view: &View, lease: &Lease) -> Timestamp {

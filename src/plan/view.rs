@@ -35,6 +35,9 @@ pub struct View {
     pub holder: HolderView,
     /// The account's state, from the registry of signed-in accounts.
     pub account: AccountView,
+    /// Whether the account stays until its leases are revoked: this process saw
+    /// our finalizer on it, or put it there, and did not take it off since.
+    pub account_held: bool,
     /// The request's namespace, read directly.
     pub namespace: NamespaceView,
     /// The Secret, read directly.
@@ -190,6 +193,7 @@ impl View {
             role: RoleView::Unread,
             holder: HolderView::Unread,
             account: AccountView::Unknown,
+            account_held: false,
             namespace: NamespaceView::Unread,
             secret: SecretView::Unread,
             hint: SecretHint::Unsynced,

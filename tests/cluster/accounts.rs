@@ -3,12 +3,13 @@
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Secret;
-use keylease::api::AwsAccount;
+use keylease::api::{AwsAccount, AwsCredentialRequest};
 use keylease_testbed::aws_cli::{ROOT_KEY_ID, ROOT_SECRET};
 use keylease_testbed::operator::NAMESPACE;
 use keylease_testbed::wait;
-use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::runtime::wait::await_condition;
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use crate::harness::{LATER, SOON, Scene, Settings, Story};
@@ -153,6 +154,42 @@ async fn a_deleted_account_takes_its_leases_with_it() -> Story {
     scene.expect_nothing_left("app").await?;
     wait::until("the account's end", SOON, || async {
         api.get_opt(name).await.ok()?.is_none().then_some(())
+    })
+    .await?;
+    Ok(())
+}
+
+/// The account is held before its first lease begins: whoever deletes it in that
+/// very moment does not take away what the lease is revoked with.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_is_held_before_its_first_lease_begins() -> Story {
+    let scene = Scene::shared("account-held").await?;
+    let name = "account-held";
+    scene.role(json!({"accountRef": {"name": name}})).await?;
+    scene.account(name, json!({})).await?;
+    account_says(&scene, name, "SignedIn").await?;
+    let accounts: Api<AwsAccount> = Api::all(scene.client.clone());
+    scene.request("app", json!({})).await?;
+    let begun = await_condition(
+        scene.requests(),
+        "app",
+        |found: Option<&AwsCredentialRequest>| {
+            found.is_some_and(|request| !request.finalizers().is_empty())
+        },
+    );
+    begun.await?;
+    let account = accounts.get(name).await?;
+    let held = account
+        .finalizers()
+        .iter()
+        .any(|f| f == "keylease.dev/leases");
+    assert!(held, "not held: {:?}", account.finalizers());
+
+    accounts.delete(name, &DeleteParams::default()).await?;
+    scene.refused("app", "Revoked").await?;
+    scene.expect_nothing_left("app").await?;
+    wait::until("the account's end", SOON, || async {
+        accounts.get_opt(name).await.ok()?.is_none().then_some(())
     })
     .await?;
     Ok(())

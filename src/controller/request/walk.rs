@@ -56,6 +56,8 @@ async fn walk(
         if let (RoleView::Found(role), false) = (&view.role, has_its_place(view)) {
             let account = &role.spec.account_ref.name;
             view.usage = ctx.ledger.enter(&view.request, account);
+            // Asked with a place taken: see `Holds`.
+            view.account_held = ctx.hands.holds.stands(account);
         }
         let now = Timestamp::now();
         view.work.clock_is(now);

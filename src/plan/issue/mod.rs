@@ -70,6 +70,11 @@ fn refused(view: &View, verdict: Verdict, now: Timestamp) -> Step {
 /// From nothing: no lease is in force.
 fn first_key(view: &View, granted: Granted, now: Timestamp) -> Step {
     match (granted, view.intent()) {
+        // An account that is deleted between intent and hold would take with it what
+        // the user could be revoked with.
+        (Granted::User(new), None) if !view.account_held => {
+            Step::Do(Effect::HoldAccount(new.account.clone()))
+        }
         (Granted::Session(spec), None) => session::issue(view, &spec, now),
         (Granted::User(new), None) if new.adopted => adopted::begin(view, new, now),
         (Granted::User(new), None) => Step::Do(Effect::Begin(Box::new(new))),
@@ -110,7 +115,7 @@ fn next_key(view: &View, granted: Granted, rotates: bool, now: Timestamp) -> Ste
 
 /// A session that was delivered, and never told of: its request is refused now,
 /// and what has no intent takes nothing back. The watch knows of the Secret.
-fn left_by_session(view: &View) -> Option<Step> {
+pub(super) fn left_by_session(view: &View) -> Option<Step> {
     match (&view.hint, &view.secret) {
         (SecretHint::Holds(_), SecretView::Unread) => Some(Step::Look(Look::Secret)),
         // The cache may not show yet that another process told of it.

@@ -14,7 +14,7 @@ use crate::api::{Phase, Renew};
 /// What a request goes through in a run.
 #[derive(Clone, Copy, Debug)]
 enum Life {
-    /// Issue, then rest.
+    /// Issue the first lease of an account, which nothing holds yet, then rest.
     Issued,
     /// Issue, then `kubectl delete`.
     Deleted,
@@ -90,6 +90,7 @@ fn play_with(sight: Sight, life: Life, mishaps: &[(usize, Mishap)]) -> usize {
     if let Sight::Confined(pathless) = sight {
         world.pathless = pathless;
     }
+    world.account_held = !matches!(life, Life::Issued);
     let mut operator = Operator::with_mishaps(mishaps);
     let first = match life {
         Life::DeletedEarly(millis) => SignedDuration::from_millis(millis as i64),

@@ -211,6 +211,7 @@ impl Operator {
         for _ in 0..300 {
             if view.account_wanted().is_some() {
                 view.account = world.account.clone();
+                view.account_held = world.account_held;
             }
             view.work.clock_is(world.now);
             if let Some(decisions) = &mut self.decisions {

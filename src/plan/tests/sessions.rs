@@ -11,7 +11,7 @@ use crate::api::{AssumedRole, AwsRole, Phase};
 use crate::plan::intent::has_finalizer;
 
 /// A role whose credentials are sessions.
-fn sessions() -> AwsRole {
+pub(super) fn sessions() -> AwsRole {
     let mut sessions = role();
     sessions.spec.iam_user = None;
     sessions.spec.assumed_role = Some(AssumedRole {

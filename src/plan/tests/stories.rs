@@ -8,7 +8,7 @@ use super::operator::{Mishap, Operator};
 use super::world::{StoredSecret, User};
 use super::{request, role, world};
 use crate::api::{ConditionType, Phase, get_condition};
-use crate::plan::effect::Attachment;
+use crate::plan::effect::{Attachment, FaultClass};
 use crate::plan::intent::has_finalizer;
 use crate::plan::reasons::{Reason, Verdict};
 use crate::plan::view::AccountView;
@@ -273,6 +273,34 @@ fn an_account_that_is_not_ready_is_waited_for_even_when_revoking() {
     world.account = ready;
     operator.settle(&mut world);
     assert!(world.user.is_none() && world.request.is_none());
+}
+
+#[test]
+fn the_account_is_held_before_the_intent_is_written() {
+    let mut world = world();
+    world.account_held = false;
+    Operator::new().settle(&mut world);
+    assert_eq!(world.applied[..2], ["hold_account", "begin"]);
+    assert_eq!(phase(&world), Some(Phase::Ready));
+}
+
+#[test]
+fn nothing_is_made_in_an_account_that_cannot_be_held() {
+    let mut world = world();
+    world.account_held = false;
+    world.refusing = vec![("hold_account", FaultClass::Unavailable)];
+    let mut operator = Operator::new();
+    let soon = world.now + SignedDuration::from_secs(60);
+    operator.run_until(&mut world, soon);
+    assert!(world.aws_calls().is_empty(), "{:?}", world.applied);
+    assert!(
+        !world.applied.iter().any(|e| e == "begin"),
+        "{:?}",
+        world.applied
+    );
+    world.refusing.clear();
+    operator.settle(&mut world);
+    assert_eq!(phase(&world), Some(Phase::Ready));
 }
 
 #[test]

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use super::leases::{ready_message, rotating_world, run, status};
 use super::operator::{Mishap, Operator};
+use super::sessions::sessions;
 use super::world::World;
 use super::{revoking, role, world};
 use crate::api::{ConditionType, Defects, Phase, Renew, get_condition};
+use crate::plan::effect::FaultClass;
 use crate::plan::intent::has_finalizer;
 use crate::plan::view::AccountView;
 
@@ -206,4 +208,41 @@ fn a_role_that_revokes_before_no_time_says_so() {
     world.role = Some(Arc::new(bad));
     run(&mut operator, &mut world, 30);
     assert_eq!(world.keys(), ["AKIA1"]);
+}
+
+/// The API server took the Secret of a session, and the status that tells of it
+/// met somebody's edit.
+#[test]
+fn a_session_that_no_status_tells_of_goes() {
+    let mut world = world();
+    world.role = Some(Arc::new(sessions()));
+    let published = 2;
+    let after = [(published, Mishap::DieAfter)];
+    Operator::with_mishaps(&after).run_to_its_death(&mut world);
+    assert!(world.secret.is_some());
+    spoil(&mut world);
+    let mut operator = Operator::new();
+    run(&mut operator, &mut world, 5);
+    assert!(world.secret.is_none(), "{:?}", world.applied);
+    assert_eq!(ready(&world), told("False"));
+}
+
+/// Attempts to remove the key before the present one are paced, whatever the
+/// request asks for.
+#[test]
+fn a_removal_that_is_denied_is_paced() {
+    let mut world = rotating_world();
+    let mut operator = Operator::new();
+    while world.keys().len() < 2 {
+        run(&mut operator, &mut world, 1);
+    }
+    spoil(&mut world);
+    world.refusing = vec![("clear", FaultClass::AccessDenied)];
+    world.applied.clear();
+    run(&mut operator, &mut world, 40);
+    let tries = world.applied.iter().filter(|e| *e == "clear").count();
+    assert!((5..60).contains(&tries), "{tries} tries");
+    world.refusing.clear();
+    run(&mut operator, &mut world, 5);
+    assert_eq!(world.keys().len(), 1);
 }

@@ -105,6 +105,8 @@ pub(super) struct World {
     /// Caches show what was before the last write, then catch up.
     pub stale: bool,
     pub account: AccountView,
+    /// Whether our finalizer is on the account.
+    pub account_held: bool,
     /// Every effect that was applied, by name.
     pub applied: Vec<String>,
     /// Workloads that were rolled, and for which key.
@@ -148,6 +150,7 @@ impl World {
             pathless: Pathless::Allowed,
             stale: false,
             account,
+            account_held: true,
             applied: Vec::new(),
             rolled: Vec::new(),
             keys_made: 0,
@@ -181,6 +184,7 @@ impl World {
     pub fn aws_calls(&self) -> Vec<&str> {
         let kubernetes = [
             "begin",
+            "hold_account",
             "check_secret",
             "publish_secret",
             "amend_secret",
@@ -324,6 +328,10 @@ impl World {
         }
         let result = match effect {
             Effect::Begin(_) | Effect::Release | Effect::Report(_) => self.write(effect, view),
+            Effect::HoldAccount(_) => {
+                self.account_held = true;
+                Ok(Outcome::Done)
+            }
             Effect::CheckSecret if self.secret.is_some() => {
                 match (self.secret_view(), &view.secret) {
                     (SecretView::Ours(now), SecretView::Ours(seen)) if now == *seen => {
