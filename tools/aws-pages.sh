@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the AWS commands of the set-up pages (their ```bash blocks, in order)
-# against moto, so that no policy document on them is malformed and no command
-# misspelt. moto knows IAM's forms, not its timing.
+# against moto, so that no command is misspelt, and looks at the elements of each
+# policy document itself, because moto takes any trust policy.
 #
 # Needs the Python tools (tools/python/setup.sh) and a built `keylease`.
 # Environment: KEYLEASE_BIN (default target/debug/keylease), TOOLS_VENV.
@@ -28,6 +28,22 @@ printf '#!/bin/sh\nshift\nexec "%s" "$@"\n' "$keylease" >"$tmp/bin/kubectl"
 chmod +x "$tmp/bin/kubectl"
 export PATH=$tmp/bin:$PATH
 
+# The elements of the policies in the folder. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
+cat >"$tmp/grammar.py" <<'END'
+import glob, json, sys
+KNOWN = {"Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition"}
+for name in glob.glob("*.json"):
+    document, trust = json.load(open(name)), name.startswith("trust-")
+    for statement in document["Statement"]:
+        whom = {"Principal", "NotPrincipal"} & set(statement)
+        what = {"Resource", "NotResource"} & set(statement)
+        right = (document["Version"] == "2012-10-17" and set(statement) <= KNOWN
+                 and statement["Effect"] in ("Allow", "Deny") and len({"Action", "NotAction"} & set(statement)) == 1
+                 and len(whom if trust else what) == 1 and not (what if trust else whom))
+        if not right:
+            sys.exit(f"{name}: this is no statement of IAM's: {json.dumps(statement)}")
+END
+
 for _ in $(seq 100); do
     curl --silent --output /dev/null "$AWS_ENDPOINT_URL/moto-api/" && break
     sleep 0.1
@@ -41,7 +57,7 @@ for page in eks self-managed; do
     awk '/^```bash$/ { inside = 1; next } /^```$/ { inside = 0 } inside' \
         "docs/tasks/$page.md" >"$tmp/$page/commands"
     [ -s "$tmp/$page/commands" ] || { echo "docs/tasks/$page.md has no commands"; exit 1; }
-    (cd "$tmp/$page" && bash -euo pipefail commands >answers 2>errors) ||
+    (cd "$tmp/$page" && { bash -euo pipefail commands >answers && python3 "$tmp/grammar.py"; } 2>errors) ||
         { echo "docs/tasks/$page.md:"; cat "$tmp/$page/errors"; exit 1; }
     echo "docs/tasks/$page.md: $(grep -c '^ *aws\|(aws' "$tmp/$page/commands") AWS commands answered"
 done
