@@ -9,6 +9,8 @@
 - Every page below docs/ is in docs/SUMMARY.md once, and nothing else is.
 - docs/reference/annotations.md names every keylease.dev/ key that the source
   has, and no other.
+- docs/concepts.md and its picture have every stage of a request that the source
+  has.
 
 The standard library alone, so that it runs wherever Python does.
 """
@@ -33,6 +35,7 @@ CODE = re.compile(r"`([^`\n]+)`")
 HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
 SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 PATH = re.compile(r"^[\w.@*{},-]+(/[\w.@*{},-]*)*$")
+STAGE = re.compile(r"Self::\w+(?:\(_\))? => \"([A-Z]\w*)\"")
 KEY = re.compile(r"keylease\.dev/([a-z][a-z0-9-]*)")
 
 
@@ -141,10 +144,22 @@ def check_keys(files):
         yield f"{where}: keylease.dev/{key} is on the page and not in the source"
 
 
+def check_stages(files):
+    source = [name for name in files if name.startswith(("src/", "crates/")) and name.endswith("/stage.rs")]
+    stages = {stage for name in source for stage in STAGE.findall((ROOT / name).read_text(encoding="utf-8"))}
+    if not stages:
+        yield "no stage.rs has the names of the stages; correct check_stages"
+    for where in ("docs/concepts.md", "docs/pictures/states.svg"):
+        text = (ROOT / where).read_text(encoding="utf-8")
+        for stage in sorted(stages):
+            if not re.search(rf"[`>]{stage}[`<]", text):
+                yield f"{where}: the stage {stage} is missing"
+
+
 def main():
     files = set(tracked())
     pages = sorted(f for f in files if f.endswith(".md"))
-    checks = (check_links(pages), check_paths(pages, files), check_summary(), check_keys(files))
+    checks = (check_links(pages), check_paths(pages, files), check_summary(), check_keys(files), check_stages(files))
     problems = [problem for check in checks for problem in check]
     print("\n".join(problems) or f"{len(pages)} pages: links, paths and the table of contents are right")
     return bool(problems)
