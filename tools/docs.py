@@ -76,17 +76,19 @@ def anchors(path, cache={}):
 def check_links(pages):
     for name in pages:
         page = ROOT / name
-        for number, line in prose(page.read_text(encoding="utf-8")):
-            bare = CODE.sub("", line)
-            for target in LINK.findall(bare) + HTML_LINK.findall(bare):
-                if SCHEME.match(target) or target.startswith("//"):
-                    continue
-                path, _, anchor = target.partition("#")
-                file = (page.parent / path).resolve() if path else page
-                if not file.exists() or ROOT not in (file, *file.parents):
-                    yield f"{name}:{number}: {target}: there is no such file"
-                elif anchor and file.suffix == ".md" and anchor not in anchors(file):
-                    yield f"{name}:{number}: {target}: no heading has that anchor"
+        # One text, because the words of a link may go over the end of a line.
+        lines = dict(prose(page.read_text(encoding="utf-8")))
+        text = "\n".join(CODE.sub("", lines.get(n, "")) for n in range(1, max(lines, default=0) + 1))
+        for link in [*LINK.finditer(text), *HTML_LINK.finditer(text)]:
+            target, number = link[1], text.count("\n", 0, link.start(1)) + 1
+            if SCHEME.match(target) or target.startswith("//"):
+                continue
+            path, _, anchor = target.partition("#")
+            file = (page.parent / path).resolve() if path else page
+            if not file.exists() or ROOT not in (file, *file.parents):
+                yield f"{name}:{number}: {target}: there is no such file"
+            elif anchor and file.suffix == ".md" and anchor not in anchors(file):
+                yield f"{name}:{number}: {target}: no heading has that anchor"
 
 
 def alternatives(pattern):
