@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""A preprocessor of mdBook: links that leave docs/ lead to the repository.
+"""A preprocessor of mdBook: links as the site needs them.
 
-mdBook runs it with the book as JSON (book.toml). Pages link to files beside
-docs/, as the forge wants it (`../charts/keylease/values.yaml`); the site has no
-such files.
+mdBook runs it with the book as JSON (book.toml). Pages link as the forge wants
+it: to files beside docs/ (`../charts/keylease/values.yaml`), which the site does
+not have, and to README.md, which it calls index.html.
 """
 
 import json
@@ -11,19 +11,24 @@ import posixpath
 import re
 import sys
 
-LINK = re.compile(r"(\]\()(\.\.?/[^)\s]*)")
+LINK = re.compile(r"(\]\()([^)\s#]+)")
+SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:")
 
 
-def moved(page, content, repository):
-    """The page's text, with links of other files of the repository made absolute."""
-    def absolute(match):
-        path, hash_sign, anchor = match[2].partition("#")
-        target = posixpath.normpath(posixpath.join("docs", posixpath.dirname(page), path))
-        if target == "docs" or target.startswith("docs/"):
+def adapted(page, content, repository):
+    """The page's text: links that leave docs/ lead to the repository."""
+    def link(match):
+        before, path = match.groups()
+        if SCHEME.match(path):
             return match[0]
-        return f"{match[1]}{repository}/blob/main/{target}{hash_sign}{anchor}"
+        target = posixpath.normpath(posixpath.join("docs", posixpath.dirname(page), path))
+        if not target.startswith("docs/"):
+            return f"{before}{repository}/blob/main/{target}"
+        if posixpath.basename(path) == "README.md":
+            return before + path.removesuffix("README.md") + "index.html"
+        return match[0]
 
-    return LINK.sub(absolute, content)
+    return LINK.sub(link, content)
 
 
 def walk(items, repository):
@@ -31,7 +36,7 @@ def walk(items, repository):
         chapter = item.get("Chapter") if isinstance(item, dict) else None
         if chapter:
             if chapter.get("path"):
-                chapter["content"] = moved(chapter["path"], chapter["content"], repository)
+                chapter["content"] = adapted(chapter["path"], chapter["content"], repository)
             walk(chapter["sub_items"], repository)
 
 
