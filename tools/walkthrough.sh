@@ -15,7 +15,7 @@ bed_open walkthrough
 bed_start fake
 bed_install >"$tmp/apply.log"
 
-# The operator's identity, made as the README says.
+# The operator's identity, made as docs/tasks/self-managed.md says.
 account=$(aws sts get-caller-identity --query Account --output text)
 "$(binary keylease "${KEYLEASE_BIN:-}")" iam-policy --account-id "$account" --federation \
     --assume-role "arn:aws:iam::$account:role/walkthrough" \

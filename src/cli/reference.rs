@@ -73,10 +73,12 @@ fn kind(crd: &Value) -> String {
         let _ = writeln!(page, "| {name} | `{path}` | {only} |");
     }
     if text(&names["kind"]) == "AwsCredentialRequest" {
-        page.push_str("\n## Reasons\n\nIn conditions, events and metrics.\n");
+        page.push_str("\n## Reasons\n\nIn conditions, events and metrics. ");
+        page.push_str("[Reasons](reasons.md) has where to look and what helps.\n");
         page.push_str("\n| Reason | Meaning |\n| --- | --- |\n");
         for (reason, meaning) in reasons() {
-            let _ = writeln!(page, "| `{reason}` | {meaning} |");
+            let anchor = reason.to_lowercase();
+            let _ = writeln!(page, "| [`{reason}`](reasons.md#{anchor}) | {meaning} |");
         }
     }
     page
@@ -189,10 +191,32 @@ fn items(value: &Value) -> &[Value] {
 
 #[cfg(test)]
 mod tests {
+    /// Cause, command and remedy of each reason, written by hand.
+    const REMEDIES: &str = include_str!("../../docs/reference/reasons.md");
+
     #[test]
     fn every_reason_has_a_meaning() {
         let all = super::reasons();
         assert!(all.iter().any(|(name, _)| name == "KeyNotProven"));
         assert!(all.iter().all(|(_, meaning)| !meaning.is_empty()));
+    }
+
+    #[test]
+    fn every_reason_has_a_section_that_helps_and_no_section_is_left_over() {
+        let sections = REMEDIES.split("\n### ").skip(1);
+        let sections: Vec<_> = sections.filter_map(|s| s.split_once('\n')).collect();
+        for (name, text) in &sections {
+            for part in ["- **Cause:** ", "- **Look:** `", "- **Remedy:** "] {
+                assert!(text.contains(part), "{name} has no {part:?}");
+            }
+        }
+        let mut written: Vec<_> = sections
+            .into_iter()
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        let mut known: Vec<_> = super::reasons().into_iter().map(|(name, _)| name).collect();
+        written.sort();
+        known.sort();
+        assert_eq!(written, known);
     }
 }

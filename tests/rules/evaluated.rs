@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::common_rules::{By, Kind, cases, updates};
 
 /// What the rules of the kind say to the object, or to its change.
-fn judge(kind: Kind, object: Value, old: Option<Value>) -> Result<(), String> {
+pub fn judge(kind: Kind, object: Value, old: Option<Value>) -> Result<(), String> {
     macro_rules! judged_as {
         ($kind:ty) => {{
             let read = |value| serde_json::from_value::<$kind>(value).expect("it decodes");

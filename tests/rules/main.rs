@@ -11,4 +11,5 @@ mod evaluated;
 mod forms;
 mod grown;
 mod network;
+mod pages;
 mod reliability;
