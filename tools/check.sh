@@ -22,8 +22,9 @@ rm -rf target/generated/reference
 target/debug/keylease reference --dir target/generated/reference
 diff -ru docs/reference target/generated/reference ||
     { echo "docs/reference/ is not current: run make reference"; exit 1; }
-step "the chart, and deploy/ which is made of it"
+step "the charts, and deploy/ and the READMEs which are made of them"
 tools/helm/build.sh
+tools/python/setup.sh
 tools/chart.sh lint
 tools/chart.sh check
 step "alerts, each on series where it fires and where it does not; the dashboard's structure"
