@@ -22,7 +22,7 @@ rm -rf target/generated/reference
 target/debug/keylease reference --dir target/generated/reference
 diff -ru docs/reference target/generated/reference ||
     { echo "docs/reference/ is not current: run make reference"; exit 1; }
-step "the charts, and deploy/ and the READMEs which are made of them"
+step "the chart, and deploy/ which is made of it"
 tools/helm/build.sh
 tools/python/setup.sh
 tools/chart.sh lint
