@@ -71,7 +71,9 @@ image: ## Build the image without Docker, from a static binary (needs musl-gcc)
 install-plugin: ## Put `kubectl keylease` into ~/.cargo/bin
 	$(CARGO) install --path . --locked --bin kubectl-keylease
 
-chart: crds ## Bring the chart's CRDs and deploy/ up to date
+chart: crds ## Bring the chart's CRDs, deploy/ and the charts' READMEs up to date
+	@tools/helm/build.sh
+	@tools/python/setup.sh
 	@tools/chart.sh write
 
 reference: build ## Write docs/reference/ anew

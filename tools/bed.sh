@@ -101,7 +101,7 @@ bed_start() {
 
 bed_install() {
     show 'kubectl apply -k crds/'
-    show 'kubectl apply -f deploy/namespace.yaml -f deploy/rbac.yaml'
+    show 'kubectl apply -f deploy/operator/namespace.yaml -f deploy/operator/rbac.yaml'
     kubectl wait --for=condition=Established crd --all --timeout=30s >/dev/null
 }
 

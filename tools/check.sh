@@ -29,6 +29,7 @@ tools/python/setup.sh
 tools/aws-pages.sh
 step "the chart, and deploy/ which is made of it"
 tools/helm/build.sh
+tools/python/setup.sh
 tools/chart.sh lint
 tools/chart.sh check
 step "alerts, each on series where it fires and where it does not; the dashboard's structure"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs examples/walkthrough.sh on a test bed of its own: a control plane, the
-# AWS fake, the operator with the rights of deploy/rbac.yaml and the policy that
+# AWS fake, the operator with the rights of deploy/operator/rbac.yaml and the policy that
 # `keylease iam-policy` prints for what the story uses, the plugin. The
 # transcript goes to stdout, what the parts log to a temporary folder.
 #

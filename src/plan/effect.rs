@@ -335,12 +335,6 @@ impl FaultClass {
         matches!(self, Self::Unsent | Self::NotLeading)
     }
 
-    /// Whether the answer says neither that the call was applied nor that it was
-    /// not.
-    pub fn leaves_open(self) -> bool {
-        matches!(self, Self::NoAnswer | Self::Unavailable)
-    }
-
     /// The class as metric labels carry it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -14,6 +14,7 @@ mod confined;
 
 #[path = "../common_rules/mod.rs"]
 mod common_rules;
+mod deploy;
 mod drain;
 mod faults;
 mod foreign_secrets;
@@ -28,6 +29,7 @@ mod operations;
 mod out_of_service;
 mod outbound;
 mod pacing;
+mod platforms;
 mod proof;
 mod rbac;
 mod restart;

@@ -4,8 +4,10 @@
 use std::path::Path;
 
 use anyhow::Result;
+use keylease_testbed::operator::NAMESPACE;
 use keylease_testbed::{ControlPlane, FakeAws, FakeConfig, Https, Operator, http, wait};
 
+use crate::chart::{established, foreign_kinds, install};
 use crate::harness::{Bed, Begin, KEYLEASE, SOON, Settings, Story, begin};
 
 const REVIEWED: (&str, &str) = ("KEYLEASE_METRICS_ACCESS", "reviewed");
@@ -103,6 +105,44 @@ async fn each_path_is_for_whoever_has_the_right_to_it() -> Story {
     let careful = Https::trusting(addr, &bed.cluster.ca_pem())?;
     let untrusted = careful.get("/metrics", Some(&prometheus)).await;
     assert!(untrusted.is_err(), "{untrusted:?}");
+    Ok(())
+}
+
+/// The token that a ServiceMonitor names opens the metrics, and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_chart_gives_a_service_monitor_a_token() -> Story {
+    let cluster = begin(Begin::Empty).await?;
+    let kind = [("monitoring.coreos.com", "ServiceMonitor", "servicemonitors")];
+    cluster.kubectl_apply(&foreign_kinds(&kind)).await?;
+    established(&cluster).await?;
+    // By `auto`, because the kind is served.
+    install(&cluster, &["--set=metrics.serviceMonitor.enabled=auto"]).await?;
+    established(&cluster).await?;
+    let endpoint = ".spec.endpoints[0].authorization.credentials.name";
+    let endpoint = format!("-o=jsonpath={{{endpoint}}}");
+    let monitor = ["get", "-n", NAMESPACE, "servicemonitor", "keylease"];
+    let secret = cluster
+        .kubectl(&[&monitor[..], &[&*endpoint]].concat())
+        .await?;
+    let token = wait::until_ok("the token", SOON, || async {
+        let path = "-o=go-template={{.data.token | base64decode}}";
+        let get = ["get", "-n", NAMESPACE, "secret", &secret, path];
+        cluster.kubectl(&get).await
+    })
+    .await?;
+
+    let aws = FakeAws::start(FakeConfig::default())?;
+    let bin = Path::new(KEYLEASE);
+    let kubeconfig = cluster.kubeconfig();
+    let mut operator = Operator::start(bin, kubeconfig, &aws.endpoint(), &[REVIEWED], &[])?;
+    operator.wait_ready(SOON).await?;
+    let https = Https::trusting_anybody(operator.metrics_addr())?;
+    let metrics = https.get("/metrics", Some(&token)).await?;
+    assert_eq!(metrics.status, 200, "{}", metrics.body);
+    assert_eq!(https.get("/log-level", Some(&token)).await?.status, 403);
+    let who = format!("--as=system:serviceaccount:{NAMESPACE}:{secret}");
+    let secrets = ["auth", "can-i", "get", "secrets", "-n", NAMESPACE, &who];
+    assert!(cluster.kubectl(&secrets).await.is_err());
     Ok(())
 }
 

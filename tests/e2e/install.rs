@@ -71,3 +71,14 @@ pub async fn chart(bed: &Bed) -> Result<()> {
     })
     .await
 }
+
+/// `helm test`: a pod with the operator's rights and AWS identity signs in to every
+/// account, and finds nothing in AWS that no request accounts for.
+pub async fn is_tested(bed: &Bed) -> Result<()> {
+    let test = ["test", "keylease", "--namespace", SYSTEM];
+    let patience = ["--logs", "--timeout", "2m"];
+    let said = bed.cluster.helm(&[&test[..], &patience].concat()).await?;
+    ensure!(said.contains("AwsAccount default: "), "{said}");
+    ensure!(said.contains(", 0 without a request"), "{said}");
+    Ok(())
+}

@@ -49,6 +49,8 @@ async fn story(bed: &Bed, began: Instant) -> Result<()> {
     tell(began, "the operator is confined");
     application::uses_its_key(bed).await?;
     tell(began, "the application uses its key");
+    install::is_tested(bed).await?;
+    tell(began, "helm test passed");
     rotation::reaches_file_and_deployment(bed).await?;
     tell(began, "rotated");
     leader::is_replaced(bed).await?;

@@ -6,7 +6,10 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyEgressRule};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-const SHIPPED: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/network.yaml"));
+const SHIPPED: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/deploy/operator/network.yaml"
+));
 
 /// The rules for what the operator calls.
 fn egress() -> Vec<NetworkPolicyEgressRule> {

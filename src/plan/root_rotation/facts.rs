@@ -301,14 +301,12 @@ impl View {
                 self.secret = None;
                 return;
             }
-            // The attempt is over. A refusal is taken at its word: a key on the next
-            // list is somebody else's then, and deleting that one would do more harm
-            // than a key whose secret nobody has.
+            // The attempt is over. Whether there is a new key, a list has to tell.
             (Effect::CreateKey, class) => {
                 work.abort = true;
                 pause = false;
                 if !class.was_not_sent() {
-                    work.create_in_doubt |= class.leaves_open();
+                    work.create_in_doubt |= !made_none(class);
                     work.listed = None;
                     work.believe_from = later(now, SETTLE);
                 }
@@ -322,6 +320,20 @@ impl View {
             work.pause(now);
         }
     }
+}
+
+/// Whether such an answer to `CreateAccessKey` is believed to say that there is
+/// no new key: denials and quotas are what AWS answers for hours on end, to every
+/// attempt, and a key that somebody makes meanwhile is not ours. Of anything else
+/// it must be feared that the key was made all the same.
+pub(super) fn made_none(class: FaultClass) -> bool {
+    matches!(
+        class,
+        FaultClass::QuotaExceeded
+            | FaultClass::AccessDenied
+            | FaultClass::Unseen
+            | FaultClass::Throttled
+    ) || class.was_not_sent()
 }
 
 fn prove(work: &mut Work, passed: bool, now: Timestamp) {
