@@ -15,12 +15,13 @@ use crate::telemetry::LogLevel;
 
 #[derive(clap::Args)]
 pub(super) struct EndpointArgs {
-    /// Address of /healthz and /readyz, for the kubelet: plain HTTP.
-    #[arg(long, env = "KEYLEASE_HTTP_ADDR", default_value = "0.0.0.0:8080")]
+    /// Address of /healthz and /readyz, for the kubelet: plain HTTP. [::] is every
+    /// address of IPv6 and IPv4.
+    #[arg(long, env = "KEYLEASE_HTTP_ADDR", default_value = "[::]:8080")]
     http_addr: SocketAddr,
 
     /// Address of /metrics and /log-level.
-    #[arg(long, env = "KEYLEASE_METRICS_ADDR", default_value = "0.0.0.0:8443")]
+    #[arg(long, env = "KEYLEASE_METRICS_ADDR", default_value = "[::]:8443")]
     metrics_addr: SocketAddr,
 
     /// Who may ask for /metrics and /log-level.

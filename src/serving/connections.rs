@@ -2,7 +2,8 @@
 //! Scrapes and probes come seconds apart, so a connection that is kept saves
 //! nothing, and whoever opens many holds up nobody for long.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,7 +50,7 @@ pub async fn serve(
     app: Router,
     stop: CancellationToken,
 ) {
-    let listener = match TcpListener::bind(address).await {
+    let listener = match listen(address).await {
         Ok(listener) => listener,
         Err(error) => {
             tracing::error!(%address, %error, "no {what}: the address cannot be bound");
@@ -77,6 +78,18 @@ pub async fn serve(
             }
             drop(place);
         });
+    }
+}
+
+/// Listens. "Every address" of IPv6 is that of IPv4 too, and where the machine has
+/// no IPv6 it is that of IPv4 alone.
+async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Err(error) if address.is_ipv6() && address.ip().is_unspecified() => {
+            let without = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+            TcpListener::bind(without).await.map_err(|_| error)
+        }
+        bound => bound,
     }
 }
 
@@ -124,4 +137,26 @@ where
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
         .await
         .map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::*;
+
+    /// Kubelets of dual-stack and of IPv4 clusters come by IPv4, those of IPv6
+    /// clusters by IPv6.
+    #[tokio::test]
+    async fn every_address_is_that_of_both_families() {
+        let all = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
+        let listener = listen(all).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+            .await
+            .unwrap();
+        let by_v6 = TcpStream::connect((Ipv6Addr::LOCALHOST, port)).await;
+        let has_v6 = std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+        assert_eq!(by_v6.is_ok(), has_v6, "{by_v6:?}");
+    }
 }
