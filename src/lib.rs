@@ -6,13 +6,11 @@
 //! nothing left to do. `docs/architecture.md` has the drawing.
 
 pub mod act;
-pub mod api;
 pub mod audit;
 pub mod aws;
 pub mod cache;
 pub mod cli;
 pub mod controller;
-pub mod decode;
 pub mod health;
 pub mod key_material;
 pub mod leader;
@@ -23,5 +21,7 @@ pub mod proxy;
 pub mod serving;
 pub mod sweep;
 pub mod telemetry;
-pub mod text;
 pub mod traces;
+
+// The name by which `plan` calls it.
+use keylease_api as api;

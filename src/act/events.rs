@@ -6,7 +6,7 @@ use kube::{Client, Resource};
 
 use super::KubeCalls;
 use crate::plan::effect::Announcement;
-use crate::text::cut;
+use keylease_api::text::cut;
 
 /// Writes events.
 #[derive(Clone)]

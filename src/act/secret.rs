@@ -7,8 +7,6 @@ use kube::{Api, Client};
 use zeroize::Zeroize;
 
 use super::{FIELD_MANAGER, Hands};
-use crate::api::AwsCredentialRequest;
-use crate::decode::Lenient;
 use crate::key_material::KeyMaterial;
 use crate::plan::effect::{Amendment, Fault, FaultClass, Outcome};
 use crate::plan::lease::Term;
@@ -16,6 +14,8 @@ use crate::plan::secret::{
     RESTORED, SecretFacts, SecretView, amendment, entry_with_end, key_in_process, render,
 };
 use crate::plan::view::{AccountView, View};
+use keylease_api::AwsCredentialRequest;
+use keylease_api::decode::Lenient;
 
 /// Secrets in the request's own namespace: there is no other way to one.
 fn secrets_api(client: &Client, request: &AwsCredentialRequest) -> Api<Lenient<Secret>> {

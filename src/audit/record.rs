@@ -4,11 +4,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 
 use serde_json::Value;
 
-use crate::api::AwsCredentialRequest;
 use crate::plan::effect::{Effect, FaultClass, Outcome, Report};
 use crate::plan::live::ROTATE_ANNOTATION;
 use crate::plan::naming::FIELD_MANAGER;
 use crate::plan::reasons::Reason;
+use keylease_api::AwsCredentialRequest;
 
 /// Annotation on a request with the user who wrote its spec last. The chart's
 /// policies write it and keep it true; without them it is what somebody claims.

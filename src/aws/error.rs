@@ -8,7 +8,7 @@ use super::broken_link::{broken_link, causes};
 use super::tenure::NotHeld;
 use crate::leader::NotLeading;
 use crate::plan::effect::{Fault, FaultClass};
-use crate::text::cut;
+use keylease_api::text::cut;
 
 /// Classifies an SDK error. The message is the service's own sentence, or the
 /// innermost cause where no service answered.

@@ -12,7 +12,6 @@ use super::call::{CALL_TIMEOUT, Calls};
 use super::chain::{Expiry, LIMITS, with_chain};
 use super::leading::Leading;
 use super::tenure::Tenure;
-use crate::api::AwsAccountSpec;
 use crate::key_material::KeyMaterial;
 use crate::leader::Leadership;
 use crate::plan::account::{DEFAULT_REGION, region_hints};
@@ -20,6 +19,7 @@ use crate::plan::admission::AccountFacts;
 use crate::plan::effect::{Fault, FaultClass};
 use crate::plan::pacing::{Priority, Service};
 use crate::plan::sign_in::{Failure, SignIn, SignInStep, default_region};
+use keylease_api::AwsAccountSpec;
 
 /// Where the credentials for a sign-in come from.
 pub enum Credentials {

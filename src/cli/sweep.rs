@@ -10,10 +10,8 @@ use super::cluster::Flags;
 use super::plugin::paint::{Paint, Tint};
 use super::plugin::table::{Cell, Table};
 use crate::act::{Announcer, Hands, KubeCalls, Records};
-use crate::api::{AwsAccount, GoDuration};
 use crate::aws::{Calls, Session, Signer, Tenure, http, roots};
 use crate::controller::credentials;
-use crate::decode::Lenient;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::observe::cluster_id;
@@ -27,6 +25,8 @@ use crate::plan::sweep::status::ReportState;
 use crate::plan::sweep::{Findings, Limits, Standing, judge};
 use crate::proxy::Proxies;
 use crate::sweep::{Removal, Sweeper};
+use keylease_api::decode::Lenient;
+use keylease_api::{AwsAccount, GoDuration};
 
 /// Exit code when orphans are left: they would be removed, or could not be.
 const LEFT: u8 = 2;

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use parking_lot::Mutex;
 
-use crate::api::AwsCredentialRequest;
 use crate::key_material::KeyMaterial;
 use crate::plan::work::{Doubt, Work};
+use keylease_api::AwsCredentialRequest;
 
 /// What lies on the desk for one request.
 pub struct Folder {

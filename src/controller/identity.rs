@@ -16,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::{ACCOUNTS, REQUESTS};
 use crate::act::{EpochTraces, Records};
-use crate::api::{AwsAccount, AwsAccountStatus};
 use crate::aws::{IdentityKey, Session, Tenure};
 use crate::health::Readiness;
 use crate::leader::uptime;
@@ -26,6 +25,7 @@ use crate::plan::identity::{
     tell,
 };
 use crate::plan::naming::marker_entry;
+use keylease_api::{AwsAccount, AwsAccountStatus};
 
 /// What is looked after, should no change tell of it.
 const LOOK: Duration = Duration::from_secs(30);

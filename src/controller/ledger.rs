@@ -10,11 +10,11 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use parking_lot::Mutex;
 
-use crate::api::{AwsCredentialRequest, ConditionType, Phase, get_condition};
 use crate::cache::{account_of, holds};
 use crate::plan::intent::STATIC_USER;
 use crate::plan::reasons::Reason;
 use crate::plan::view::Usage;
+use keylease_api::{AwsCredentialRequest, ConditionType, Phase, get_condition};
 
 /// One place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -359,7 +359,15 @@ mod tests {
             let mut conditions = Vec::new();
             let now = jiff::Timestamp::UNIX_EPOCH;
             let kind = ConditionType::Revoked;
-            crate::api::set_condition(&mut conditions, kind, false, reason.as_str(), "", None, now);
+            keylease_api::set_condition(
+                &mut conditions,
+                kind,
+                false,
+                reason.as_str(),
+                "",
+                None,
+                now,
+            );
             conditions
         };
         leaving.status.get_or_insert_default().conditions = told(Reason::AwsAccessDenied);

@@ -11,7 +11,6 @@ use kube::Api;
 use super::account::{AccountContext, read_secret};
 use super::context::Context;
 use crate::act::RootSecret;
-use crate::api::AwsAccount;
 use crate::aws::{Credentials, Session};
 use crate::key_material::KeyMaterial;
 use crate::plan::effect::{Attachment, Fault, FaultClass, Proof};
@@ -20,6 +19,7 @@ use crate::plan::root_rotation::{
     unfit, user_of,
 };
 use crate::plan::sign_in::SignIn;
+use keylease_api::AwsAccount;
 
 /// Steps that one reconciliation may take; a whole rotation has about 20.
 const MAX_STEPS: usize = 60;

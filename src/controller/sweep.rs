@@ -14,9 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::{Concerned, Context};
 use super::{ACCOUNTS, SIGN_IN};
-use crate::api::{AwsAccount, SweepHalt};
 use crate::aws::Session;
-use crate::decode::Lenient;
 use crate::health::Readiness;
 use crate::metrics::Tally;
 use crate::plan::effect::{Announcement, Fault};
@@ -28,6 +26,8 @@ use crate::plan::sweep::status::{Told, of_failure, of_sweep, tell};
 use crate::plan::sweep::suspects::Suspect;
 use crate::plan::sweep::{Findings, judge};
 use crate::sweep::{Removal, Sweeper};
+use keylease_api::decode::Lenient;
+use keylease_api::{AwsAccount, SweepHalt};
 
 /// How often it is looked for accounts that are new.
 const LOOK: Duration = Duration::from_secs(30);

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::api::{AwsCredentialRequest, ConditionType};
 use crate::plan::effect::Report;
 use crate::plan::reasons::Reason;
+use keylease_api::{AwsCredentialRequest, ConditionType};
 
 /// From the creation of a request to its first credential, where that is what
 /// this report tells; `before` is the request without the report. A successor

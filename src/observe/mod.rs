@@ -12,8 +12,6 @@ use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
 
 use crate::act::KubeCalls;
-use crate::api::{AwsCredentialRequest, AwsRole, Holder};
-use crate::decode::{Lenient, Salvage};
 use crate::plan::Look;
 use crate::plan::admission::NamespaceView;
 use crate::plan::effect::{Fault, FaultClass};
@@ -21,6 +19,8 @@ use crate::plan::intent::has_finalizer;
 use crate::plan::naming::{ClusterId, is_object_name};
 use crate::plan::secret::SecretView;
 use crate::plan::view::{HolderView, RoleView, View};
+use keylease_api::decode::{Lenient, Salvage};
+use keylease_api::{AwsCredentialRequest, AwsRole, Holder};
 use shared::Shared;
 
 /// What is seen with.

@@ -5,7 +5,6 @@ use jiff::Timestamp;
 use kube::Api;
 
 use super::Sweeper;
-use crate::api::AwsCredentialRequest;
 use crate::audit;
 use crate::aws::Session;
 use crate::observe::find;
@@ -14,6 +13,7 @@ use crate::plan::sweep::ListedUser;
 use crate::plan::sweep::census::Claim;
 use crate::plan::sweep::orphan;
 use crate::plan::{self, Step};
+use keylease_api::AwsCredentialRequest;
 
 /// Steps that the removal of one user may take; a user with every quota used up
 /// has about 60. One that gets no further is left to the next sweep.

@@ -5,13 +5,13 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use keylease::api::AwsCredentialRequest;
 use keylease::plan::admission::NamespaceView;
 use keylease::plan::effect::{Effect, Fault, FaultClass, Outcome, Proof};
 use keylease::plan::intent::user_name_of;
 use keylease::plan::view::{AccountView, HolderView, SecretHint, View};
 use keylease::plan::work::Work;
 use keylease::plan::{Look, Step, next};
+use keylease_api::AwsCredentialRequest;
 
 use crate::harness::{Told, did, fuzz};
 use crate::promises;

@@ -1,10 +1,10 @@
 //! The three kinds, from any JSON that an API server could hand out.
 
-use keylease::api::{AwsAccount, AwsCredentialRequest, AwsRole};
 use keylease::cache::{Filed, Glance, slim};
-use keylease::decode::{Lenient, Salvage};
 use keylease::plan::admission::{NamespaceView, admit, check_role};
 use keylease::plan::view::Usage;
+use keylease_api::decode::{Lenient, Salvage};
+use keylease_api::{AwsAccount, AwsCredentialRequest, AwsRole};
 use serde::Serialize;
 use serde_json::Value;
 

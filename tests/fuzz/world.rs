@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use keylease::api::{AwsCredentialRequest, AwsRole, Holder};
 use keylease::key_material::KeyMaterial;
 use keylease::plan::effect::{Attachment, Effect, FaultClass, Outcome, Owner, Proof};
 use keylease::plan::intent::{FINALIZER, INTENT_ANNOTATION};
@@ -17,6 +16,7 @@ use keylease::plan::secret::key_in;
 use keylease::plan::secret::{SecretView, amendment, render};
 use keylease::plan::standing::Standing;
 use keylease::plan::view::{RoleHint, RoleView, SecretHint, View};
+use keylease_api::{AwsCredentialRequest, AwsRole, Holder};
 use serde::Deserialize;
 
 use crate::samples;

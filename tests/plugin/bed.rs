@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use keylease::api::{self, AwsCredentialRequest, AwsRole};
+use keylease_api::{self, AwsCredentialRequest, AwsRole};
 use keylease_testbed::aws::KeyDelay;
 use keylease_testbed::operator::printed_policy;
 use keylease_testbed::{
@@ -64,7 +64,8 @@ impl Bed {
             ..ControlPlaneOptions::default()
         };
         let cluster = ControlPlane::start_with(options).await?;
-        let definitions = json!({"apiVersion": "v1", "kind": "List", "items": api::crds()});
+        let definitions =
+            json!({"apiVersion": "v1", "kind": "List", "items": keylease_api::crds()});
         cluster.kubectl_apply(&definitions.to_string()).await?;
         let established = [
             "wait",

@@ -14,10 +14,10 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 
 use super::*;
-use crate::api::{AssumeRole, AwsAccount};
 use crate::aws::chain::Limits;
 use crate::metrics::Metrics;
 use crate::plan::account::judge;
+use keylease_api::{AssumeRole, AwsAccount};
 
 /// Answers by the text of the request: status and body, or never.
 #[derive(Clone)]

@@ -5,7 +5,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use keylease::api;
 use keylease_testbed::aws::KeyDelay;
 use keylease_testbed::operator::printed_policy;
 use keylease_testbed::{ControlPlane, ControlPlaneOptions, FakeAws, FakeConfig, Operator, paths};
@@ -120,7 +119,7 @@ pub async fn start_cluster() -> Result<ControlPlane> {
     }
     let options = ControlPlaneOptions::default();
     let cluster = ControlPlane::start_with(options).await?;
-    let definitions = json!({"apiVersion": "v1", "kind": "List", "items": api::crds()});
+    let definitions = json!({"apiVersion": "v1", "kind": "List", "items": keylease_api::crds()});
     cluster
         .kubectl_apply(&definitions.to_string())
         .await

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::sim::Sim;
 use super::tenants::pick;
+use crate::api::decode::Lenient;
 use crate::api::{AwsCredentialRequest, Renew, Rfc3339};
-use crate::decode::Lenient;
 use crate::plan::live::ROTATE_ANNOTATION;
 
 /// Text that the API server took for a time, or takes where it looks at none.

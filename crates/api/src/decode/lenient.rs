@@ -5,7 +5,6 @@ use std::ops::{Deref, DerefMut};
 
 use kube::Resource;
 use kube::core::ObjectMeta;
-use kube::runtime::watcher::Event;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -65,16 +64,5 @@ impl<K: Resource> Resource for Lenient<K> {
 
     fn meta_mut(&mut self) -> &mut ObjectMeta {
         self.0.meta_mut()
-    }
-}
-
-/// An event of a watch, with the object taken out of the wrapper.
-pub fn each<K>(event: Event<Lenient<K>>) -> Event<K> {
-    match event {
-        Event::Apply(Lenient(object)) => Event::Apply(object),
-        Event::Delete(Lenient(object)) => Event::Delete(object),
-        Event::InitApply(Lenient(object)) => Event::InitApply(object),
-        Event::Init => Event::Init,
-        Event::InitDone => Event::InitDone,
     }
 }

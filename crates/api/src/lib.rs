@@ -4,12 +4,14 @@
 //!
 //! Nothing here decides anything: the types carry what was said, `plan`
 //! judges it. Rules that one object alone can break are CEL beside the field.
+//! [`decode`] reads what the API server holds, [`text`] quotes what others said.
 
 // The copy of a struct that KubeSchema makes has the field that notes what could
 // not be read, and does not read it.
 #[allow(dead_code)]
 mod account;
 mod conditions;
+pub mod decode;
 mod defects;
 mod duration;
 pub mod forms;
@@ -18,6 +20,7 @@ mod request;
 mod request_status;
 #[allow(dead_code)]
 mod role;
+pub mod text;
 mod time;
 
 pub use account::*;

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_path_to_error::{Path, Segment};
 
-use crate::api::Defects;
+use crate::Defects;
 
 /// Pieces that are taken out one by one. An object with more is cut down by
 /// whole sections, so that nobody makes the operator decode one for minutes.

@@ -1,8 +1,7 @@
 use serde_json::{Value, json};
 
 use super::Lenient;
-use crate::api::{AwsAccount, AwsCredentialRequest, AwsRole, OnExpiry, Phase};
-use crate::cache::Filed;
+use crate::{AwsAccount, AwsCredentialRequest, AwsRole, OnExpiry, Phase};
 
 /// A lease in force, with one value replaced or put in at that place.
 fn request(place: &str, value: Value) -> AwsCredentialRequest {
@@ -177,20 +176,6 @@ fn what_is_no_object_is_no_answer() {
         json!({"kind": "Status", "metadata": {}, "code": 200}),
         json!({"metadata": {"name": "dev"}, "spec": 1}),
     ] {
-        assert!(serde_json::from_value::<Lenient<AwsRole>>(answer.clone()).is_err());
-        assert!(serde_json::from_value::<Filed>(answer).is_err());
+        assert!(serde_json::from_value::<Lenient<AwsRole>>(answer).is_err());
     }
-}
-
-/// The cache keeps the note.
-#[test]
-fn what_is_filed_keeps_its_defects() {
-    let object = json!({
-        "metadata": {"name": "app", "namespace": "team", "uid": "u"},
-        "spec": {"roleRef": {"name": "dev"}, "onExpiry": "Extend"},
-    });
-    let filed: Filed = serde_json::from_value(object).unwrap();
-    let opened = filed.open().unwrap();
-    assert!(opened.spec.unreadable.touch("spec.onExpiry"));
-    assert_eq!(opened.spec.unreadable, filed.glance.unreadable);
 }

@@ -9,7 +9,7 @@ use kube::core::PartialObjectMeta;
 use serde_json::{Value, json};
 
 use super::salvage::Salvage;
-use crate::api::{AwsAccount, AwsCredentialRequest, AwsRole, Defects, OnExpiry};
+use crate::{AwsAccount, AwsCredentialRequest, AwsRole, Defects, OnExpiry};
 
 /// The longest life of a lease (`plan::ttl`): an end that cannot be read is not
 /// later than this after the issue.

@@ -10,7 +10,7 @@ mod kinds;
 mod lenient;
 mod salvage;
 
-pub use lenient::{Lenient, each};
+pub use lenient::Lenient;
 pub use salvage::Salvage;
 
 #[cfg(test)]
