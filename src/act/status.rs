@@ -8,9 +8,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{FIELD_MANAGER, KubeCalls};
-use crate::plan::effect::{Fault, FaultClass};
 use keylease_api::decode::{Lenient, Salvage};
 use keylease_api::{AwsAccount, AwsCredentialRequest, AwsRole, Defects};
+use keylease_core::plan::effect::{Fault, FaultClass};
 
 /// A kind whose status the operator writes.
 pub trait HasStatus: Salvage + Serialize + Clone + Debug {

@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 
-use crate::plan::intent::{INTENT_ANNOTATION, has_finalizer};
 use keylease_api::{
     AwsCredentialRequest, AwsCredentialRequestStatus, ConditionType, Defects, Phase, get_condition,
 };
+use keylease_core::plan::intent::{INTENT_ANNOTATION, has_finalizer};
 
 /// What a look at a filed request tells.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use serde_json::Value;
 /// Width of help texts, whatever terminal there is.
 const WIDTH: usize = 100;
 /// The reasons with their meaning, as the code has them.
-const REASONS: &str = include_str!("../plan/reasons.rs");
+const REASONS: &str = include_str!("../../crates/core/src/plan/reasons.rs");
 
 #[derive(clap::Args)]
 pub(super) struct Args {

@@ -15,18 +15,18 @@ use crate::controller::credentials;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::observe::cluster_id;
-use crate::plan::account;
-use crate::plan::effect::{Fault, FaultClass};
-use crate::plan::naming::marker_entry;
-use crate::plan::sign_in::SignIn;
-use crate::plan::sweep::guard::{Approval, Guard};
-use crate::plan::sweep::schedule::Schedule;
-use crate::plan::sweep::status::ReportState;
-use crate::plan::sweep::{Findings, Limits, Standing, judge};
 use crate::proxy::Proxies;
 use crate::sweep::{Removal, Sweeper};
 use keylease_api::decode::Lenient;
 use keylease_api::{AwsAccount, GoDuration};
+use keylease_core::plan::account;
+use keylease_core::plan::effect::{Fault, FaultClass};
+use keylease_core::plan::naming::marker_entry;
+use keylease_core::plan::sign_in::SignIn;
+use keylease_core::plan::sweep::guard::{Approval, Guard};
+use keylease_core::plan::sweep::schedule::Schedule;
+use keylease_core::plan::sweep::status::ReportState;
+use keylease_core::plan::sweep::{Findings, Limits, Standing, judge};
 
 /// Exit code when orphans are left: they would be removed, or could not be.
 const LEFT: u8 = 2;

@@ -18,9 +18,9 @@ use crate::aws::{Accounts, Signer};
 use crate::cache::Filed;
 use crate::metrics::Metrics;
 use crate::observe::Eyes;
-use crate::plan::naming::ClusterId;
-use crate::plan::sweep::schedule::Schedule;
 use keylease_api::{AwsAccount, AwsRole};
+use keylease_core::plan::naming::ClusterId;
+use keylease_core::plan::sweep::schedule::Schedule;
 
 /// What every reconciliation is given.
 pub struct Context {

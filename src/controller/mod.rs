@@ -6,6 +6,8 @@ mod closing;
 mod concerned;
 mod context;
 mod desk;
+#[cfg(test)]
+mod fixtures;
 mod hold;
 mod identity;
 mod ledger;

@@ -18,9 +18,9 @@ use parking_lot::Mutex;
 
 use super::context::{Concerned, Notices};
 use crate::metrics::Metrics;
-use crate::plan::pacing::fair::{Fair, Place};
-use crate::plan::pacing::{Class, Priority, Service, Stage};
 use keylease_api::AwsCredentialRequest;
+use keylease_core::plan::pacing::fair::{Fair, Place};
+use keylease_core::plan::pacing::{Class, Priority, Service, Stage};
 
 /// Whom a request waits with: those that need the same budget for the same.
 /// Lines do not wait for each other, so revocations find seats while issuing

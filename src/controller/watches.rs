@@ -14,8 +14,8 @@ use super::scope::Scope;
 use crate::cache::{Filed, slim};
 use crate::health::Readiness;
 use crate::metrics::Metrics;
-use crate::plan::effect::FaultClass;
 use keylease_api::decode::Lenient;
+use keylease_core::plan::effect::FaultClass;
 
 /// Length of a watch before it is renewed: below the idle limits of common
 /// load balancers.

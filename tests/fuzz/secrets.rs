@@ -3,10 +3,10 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use keylease::key_material::KeyMaterial;
-use keylease::plan::lease::Term;
-use keylease::plan::secret::{MANAGED_BY, SecretView, check_template, render};
 use keylease_api::SecretTemplate;
+use keylease_core::key_material::KeyMaterial;
+use keylease_core::plan::lease::Term;
+use keylease_core::plan::secret::{MANAGED_BY, SecretView, check_template, render};
 use serde::Deserialize;
 
 use crate::harness::{Told, did, fuzz};

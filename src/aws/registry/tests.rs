@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::aws::{Calls, Credentials, Signer, http, roots::Roots};
-use crate::key_material::KeyMaterial;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
-use crate::plan::account;
 use crate::proxy::Proxies;
 use keylease_api::{AwsAccount, AwsAccountSpec};
+use keylease_core::key_material::KeyMaterial;
+use keylease_core::plan::account;
 
 const HERE: &str = "111122223333";
 

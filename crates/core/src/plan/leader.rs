@@ -15,7 +15,7 @@ use std::time::Duration;
 pub const LEASE_DURATION: Duration = Duration::from_secs(15);
 /// How long after the last renewal was sent its sender still leads (client-go's
 /// default). A call that it sends last ends
-/// [`CALL_TIMEOUT`](crate::aws::CALL_TIMEOUT) later at the latest, which is
+/// [`CALL_TIMEOUT`](crate::time::CALL_TIMEOUT) later at the latest, which is
 /// before a successor believes what IAM lists:
 /// [`SETTLE`](super::work::SETTLE) after it began.
 pub const RENEW_DEADLINE: Duration = Duration::from_secs(10);
@@ -263,7 +263,7 @@ mod tests {
     /// successor believes a list of IAM's.
     #[test]
     fn the_last_call_of_the_old_is_in_the_first_list_of_the_new() {
-        let last = RENEW_DEADLINE + crate::aws::CALL_TIMEOUT;
+        let last = RENEW_DEADLINE + crate::time::CALL_TIMEOUT;
         let settle = Duration::try_from(crate::plan::work::SETTLE).unwrap();
         assert!(last <= LEASE_DURATION + settle);
     }

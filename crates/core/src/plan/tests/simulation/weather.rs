@@ -3,8 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::refusals::Refusal;
-use crate::aws::CALL_TIMEOUT;
 use crate::plan::effect::{Effect, Fault, FaultClass, Outcome};
+use crate::time::CALL_TIMEOUT;
 
 /// How things are, until they change.
 #[derive(Clone, Debug)]
