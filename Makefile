@@ -34,9 +34,9 @@ bench: release tools ## Measure the time from apply to Secret, and what a slow A
 	$(CARGO) bench -q --bench pacing
 	$(CARGO) bench -q --bench scale
 
-# The operator's own code is optimized and what it stands on is as in `make
-# test`: that is one crate to build, a minute or two, and all the time goes there.
-QUICK := --config profile.dev.package.keylease.opt-level=3
+# The decisions are optimized and what they stand on is as in `make test`: that is
+# one crate to build, and all the time goes there.
+QUICK := --config profile.dev.package.keylease-core.opt-level=3
 
 crashes: ## Play the long lists of crash points and outages too (minutes)
 	$(CARGO) test -q $(QUICK) --workspace --lib plan:: -- --ignored --nocapture --skip simulation

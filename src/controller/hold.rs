@@ -7,8 +7,8 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use crate::act::{FIELD_MANAGER, KubeCalls};
-use crate::decode::{Lenient, Salvage};
-use crate::plan::effect::Fault;
+use keylease_api::decode::{Lenient, Salvage};
+use keylease_core::plan::effect::Fault;
 
 /// Finalizer on a role or an account that is in use.
 const HOLD: &str = "keylease.dev/leases";
