@@ -34,15 +34,11 @@ bench: release tools ## Measure the time from apply to Secret, and what a slow A
 	$(CARGO) bench -q --bench pacing
 	$(CARGO) bench -q --bench scale
 
-# The operator's own code is optimized and what it stands on is as in `make
-# test`: that is one crate to build, a minute or two, and all the time goes there.
-QUICK := --config profile.dev.package.keylease.opt-level=3
-
 crashes: ## Play the long lists of crash points and outages too (minutes)
-	$(CARGO) test -q $(QUICK) --workspace --lib plan:: -- --ignored --nocapture --skip simulation
+	$(CARGO) test -q --workspace --lib plan:: -- --ignored --nocapture --skip simulation
 
 simulate: ## Play SCHEDULES random schedules from SEED, in virtual time
-	SCHEDULES=$(SCHEDULES) SEED=$(SEED) $(CARGO) test -q $(QUICK) --workspace --lib simulation::as_many -- --ignored --nocapture
+	SCHEDULES=$(SCHEDULES) SEED=$(SEED) $(CARGO) test -q --workspace --lib simulation::as_many -- --ignored --nocapture
 
 # In the development profile: overflows and debug assertions count as findings.
 fuzz: ## Fuzz what comes from outside for SECONDS (60) in all, from SEED

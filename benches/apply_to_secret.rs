@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use bed::{Bed, NAMESPACE, OPERATOR, PATIENCE};
 use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
-use keylease::api::AwsCredentialRequest;
+use keylease_api::AwsCredentialRequest;
 use keylease_testbed::{ControlPlane, FakeAws, FakeConfig};
 use kube::api::PostParams;
 use kube::{Api, Client};

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use bed::{Bed, NAMESPACE, OTHER, PATIENCE};
 use futures::stream::{self, StreamExt, TryStreamExt};
-use keylease::api::{AwsCredentialRequest, Phase};
+use keylease_api::{AwsCredentialRequest, Phase};
 use keylease_testbed::aws::{Call, KeyDelay, Outcome, Rate};
 use keylease_testbed::{FakeConfig, wait};
 use kube::api::{ListParams, PostParams};

@@ -21,7 +21,7 @@ use anyhow::{Context, Result};
 use bed::{Bed, PATIENCE};
 use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
-use keylease::api::{AwsRole, Phase};
+use keylease_api::{AwsRole, Phase};
 use keylease_testbed::FakeConfig;
 use kube::Api;
 use kube::api::{Patch, PatchParams};

@@ -13,8 +13,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::audit;
-use crate::text::{one_line, one_line_of_json};
 use crate::traces::Traces;
+use keylease_api::text::{one_line, one_line_of_json};
 
 /// Form of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -183,8 +183,8 @@ mod tests {
 
     use super::*;
     use crate::metrics::Metrics;
-    use crate::text::is_unsafe;
     use crate::traces;
+    use keylease_api::text::is_unsafe;
 
     /// What the subscriber of a process says to the macro of a span, once and for
     /// all. The log is at its most talkative.
@@ -295,7 +295,7 @@ mod tests {
         ] {
             assert!(cap(target) <= LevelFilter::INFO, "{target}");
         }
-        assert_eq!(cap("keylease::plan"), LevelFilter::TRACE);
+        assert_eq!(cap("keylease::controller"), LevelFilter::TRACE);
         assert_eq!(cap("kube_runtime::watcher"), LevelFilter::TRACE);
     }
 

@@ -9,6 +9,12 @@ step "format"
 cargo fmt --all -- --check
 step "lints"
 cargo clippy --workspace --all-targets -- -D warnings
+step "decisions know no client"
+stands_on=$(cargo tree -p keylease-core -e normal --prefix none)
+if grep -E '^(tokio|hyper|tower|kube-client|kube-runtime|aws-)' <<<"$stands_on"; then
+    echo "crates/core stands on these; docs/decisions/0044-crates-as-layers.md says why it must not"
+    exit 1
+fi
 step "documentation builds"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items -q
 step "generated files are current"

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use keylease::api;
 use keylease_testbed::{ControlPlane, ControlPlaneOptions, FakeAws, FakeConfig, Operator, paths};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -76,7 +75,7 @@ impl Bed {
             ..ControlPlaneOptions::default()
         };
         let cluster = ControlPlane::start_with(options).await?;
-        let crds = json!({"apiVersion": "v1", "kind": "List", "items": api::crds()});
+        let crds = json!({"apiVersion": "v1", "kind": "List", "items": keylease_api::crds()});
         cluster.kubectl_apply(&crds.to_string()).await?;
         cluster
             .kubectl(&["wait", "--for=condition=Established", "crd", "--all"])

@@ -3,9 +3,9 @@
 use kube::Api;
 
 use super::{Hands, write_status};
-use crate::api::{AwsAccount, AwsAccountStatus};
-use crate::decode::Lenient;
-use crate::plan::effect::{Fault, FaultClass};
+use keylease_api::decode::Lenient;
+use keylease_api::{AwsAccount, AwsAccountStatus};
+use keylease_core::plan::effect::{Fault, FaultClass};
 
 /// Writes that may meet another's before one is given up.
 const ATTEMPTS: usize = 5;

@@ -10,8 +10,8 @@ use tracing::Instrument;
 
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
-use crate::plan::effect::{Fault, FaultClass};
 use crate::traces::spans;
+use keylease_core::plan::effect::{Fault, FaultClass};
 
 /// How long one call may take before its answer counts as lost.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use kube::Api;
 
 use super::{Hands, write_status};
-use crate::api::Holder;
-use crate::plan::effect::{Fault, FaultClass, Outcome};
-use crate::plan::view::RoleView;
+use keylease_api::Holder;
+use keylease_core::plan::effect::{Fault, FaultClass, Outcome};
+use keylease_core::plan::view::RoleView;
 
 impl Hands {
     /// Writes who holds the role's user.

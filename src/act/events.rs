@@ -5,8 +5,8 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
 
 use super::KubeCalls;
-use crate::plan::effect::Announcement;
-use crate::text::cut;
+use keylease_api::text::cut;
+use keylease_core::plan::effect::Announcement;
 
 /// Writes events.
 #[derive(Clone)]

@@ -11,10 +11,10 @@ use serde_json::json;
 use tokio::sync::MutexGuard;
 
 use super::{FIELD_MANAGER, Hands, KubeCalls};
-use crate::api::AwsAccount;
-use crate::decode::{Lenient, Salvage};
-use crate::plan::effect::{Fault, FaultClass, Outcome};
-use crate::plan::intent::HOLD;
+use keylease_api::AwsAccount;
+use keylease_api::decode::{Lenient, Salvage};
+use keylease_core::plan::effect::{Fault, FaultClass, Outcome};
+use keylease_core::plan::intent::HOLD;
 
 /// Writes that may meet another's before one is given up.
 const ATTEMPTS: usize = 5;

@@ -8,8 +8,8 @@ use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 
 use super::{FIELD_MANAGER, KubeCalls};
-use crate::plan::effect::{Fault, FaultClass};
-use crate::plan::identity::Record;
+use keylease_core::plan::effect::{Fault, FaultClass};
+use keylease_core::plan::identity::Record;
 
 /// Name of the ConfigMap.
 pub const RECORDS: &str = "keylease-identity";

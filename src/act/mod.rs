@@ -25,13 +25,13 @@ use jiff::Timestamp;
 use kube::Client;
 
 use crate::aws::Session;
-use crate::key_material::KeyMaterial;
-use crate::plan::effect::{Effect, Fault, FaultClass, Outcome};
-use crate::plan::ownership;
-use crate::plan::pacing::Priority;
-use crate::plan::view::{AccountView, RoleView, View};
+use keylease_core::key_material::KeyMaterial;
+use keylease_core::plan::effect::{Effect, Fault, FaultClass, Outcome};
+use keylease_core::plan::ownership;
+use keylease_core::plan::pacing::Priority;
+use keylease_core::plan::view::{AccountView, RoleView, View};
 
-pub use crate::plan::naming::FIELD_MANAGER;
+pub use keylease_core::plan::naming::FIELD_MANAGER;
 
 /// What effects are performed with.
 #[derive(Clone)]
@@ -133,7 +133,7 @@ async fn on_aws(
         }
         Effect::InspectUser => {
             let found = aws.get_user(user).await?;
-            let owner = found.map_or(crate::plan::effect::Owner::Nobody, |facts| {
+            let owner = found.map_or(keylease_core::plan::effect::Owner::Nobody, |facts| {
                 let delivered = view.live().is_some();
                 ownership::judge(&facts, intent, &view.request, &view.cluster, delivered)
             });

@@ -8,10 +8,10 @@ use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use serde_json::json;
 
 use super::{FIELD_MANAGER, Hands, write_status};
-use crate::api::AwsCredentialRequest;
-use crate::decode::Lenient;
-use crate::plan::effect::{Fault, Outcome, Report};
-use crate::plan::intent::{FINALIZER, INTENT_ANNOTATION, Intent};
+use keylease_api::AwsCredentialRequest;
+use keylease_api::decode::Lenient;
+use keylease_core::plan::effect::{Fault, Outcome, Report};
+use keylease_core::plan::intent::{FINALIZER, INTENT_ANNOTATION, Intent};
 
 impl Hands {
     /// Finalizer and intent in one patch.

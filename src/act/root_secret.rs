@@ -10,9 +10,9 @@ use serde_json::json;
 use zeroize::Zeroize;
 
 use super::{FIELD_MANAGER, Hands};
-use crate::key_material::KeyMaterial;
-use crate::plan::effect::Fault;
-use crate::plan::root_rotation::{ANNOTATION, Marker, SecretFacts};
+use keylease_core::key_material::KeyMaterial;
+use keylease_core::plan::effect::Fault;
+use keylease_core::plan::root_rotation::{ANNOTATION, Marker, SecretFacts};
 
 /// A Secret of the operator's own namespace in the state that was read. Every
 /// write names that state, and is refused in any other.

@@ -7,15 +7,15 @@ use kube::{Api, Client};
 use zeroize::Zeroize;
 
 use super::{FIELD_MANAGER, Hands};
-use crate::api::AwsCredentialRequest;
-use crate::decode::Lenient;
-use crate::key_material::KeyMaterial;
-use crate::plan::effect::{Amendment, Fault, FaultClass, Outcome};
-use crate::plan::lease::Term;
-use crate::plan::secret::{
+use keylease_api::AwsCredentialRequest;
+use keylease_api::decode::Lenient;
+use keylease_core::key_material::KeyMaterial;
+use keylease_core::plan::effect::{Amendment, Fault, FaultClass, Outcome};
+use keylease_core::plan::lease::Term;
+use keylease_core::plan::secret::{
     RESTORED, SecretFacts, SecretView, amendment, entry_with_end, key_in_process, render,
 };
-use crate::plan::view::{AccountView, View};
+use keylease_core::plan::view::{AccountView, View};
 
 /// Secrets in the request's own namespace: there is no other way to one.
 fn secrets_api(client: &Client, request: &AwsCredentialRequest) -> Api<Lenient<Secret>> {
@@ -256,7 +256,7 @@ fn changed_hands() -> Fault {
 fn region(view: &View) -> &str {
     match &view.account {
         AccountView::Ready(account) => &account.region,
-        _ => crate::plan::account::DEFAULT_REGION,
+        _ => keylease_core::plan::account::DEFAULT_REGION,
     }
 }
 

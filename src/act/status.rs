@@ -8,9 +8,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{FIELD_MANAGER, KubeCalls};
-use crate::api::{AwsAccount, AwsCredentialRequest, AwsRole, Defects};
-use crate::decode::{Lenient, Salvage};
-use crate::plan::effect::{Fault, FaultClass};
+use keylease_api::decode::{Lenient, Salvage};
+use keylease_api::{AwsAccount, AwsCredentialRequest, AwsRole, Defects};
+use keylease_core::plan::effect::{Fault, FaultClass};
 
 /// A kind whose status the operator writes.
 pub trait HasStatus: Salvage + Serialize + Clone + Debug {
@@ -41,9 +41,12 @@ macro_rules! has_status {
     };
 }
 
-has_status!(AwsAccount, crate::api::AwsAccountStatus);
-has_status!(AwsRole, crate::api::AwsRoleStatus);
-has_status!(AwsCredentialRequest, crate::api::AwsCredentialRequestStatus);
+has_status!(AwsAccount, keylease_api::AwsAccountStatus);
+has_status!(AwsRole, keylease_api::AwsRoleStatus);
+has_status!(
+    AwsCredentialRequest,
+    keylease_api::AwsCredentialRequestStatus
+);
 
 /// Writes a status, on condition that nobody changed the object since it was
 /// read: as a whole, or of an object that could not be read as a whole only what

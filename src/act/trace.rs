@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::io::AsyncWriteExt;
 
-use crate::plan::identity::Epoch;
+use keylease_core::plan::identity::Epoch;
 
 /// The traces that are kept in one place, of the cluster behind one address.
 #[derive(Clone, Debug)]

@@ -8,10 +8,10 @@ use kube::core::NamespaceResourceScope;
 use serde_json::json;
 
 use super::{FIELD_MANAGER, Hands};
-use crate::api::{AwsCredentialRequest, Workload, WorkloadKind};
-use crate::decode::{Lenient, Salvage};
-use crate::plan::effect::{Fault, FaultClass, HeldBack, Outcome};
-use crate::plan::naming::is_object_name;
+use keylease_api::decode::{Lenient, Salvage};
+use keylease_api::{AwsCredentialRequest, Workload, WorkloadKind};
+use keylease_core::plan::effect::{Fault, FaultClass, HeldBack, Outcome};
+use keylease_core::plan::naming::is_object_name;
 
 /// Annotation in the pod template.
 const MARK: &str = "keylease.dev/access-key-id";

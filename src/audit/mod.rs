@@ -6,9 +6,9 @@ mod record;
 
 pub use record::{Act, Record};
 
-use crate::api::AwsCredentialRequest;
-use crate::plan::effect::{Effect, Outcome};
-use crate::plan::view::View;
+use keylease_api::AwsCredentialRequest;
+use keylease_core::plan::effect::{Effect, Outcome};
+use keylease_core::plan::view::View;
 
 /// The log target of the records: what a log collector selects them by.
 pub const TARGET: &str = "keylease::audit";

@@ -4,11 +4,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 
 use serde_json::Value;
 
-use crate::api::AwsCredentialRequest;
-use crate::plan::effect::{Effect, FaultClass, Outcome, Report};
-use crate::plan::live::ROTATE_ANNOTATION;
-use crate::plan::naming::FIELD_MANAGER;
-use crate::plan::reasons::Reason;
+use keylease_api::AwsCredentialRequest;
+use keylease_core::plan::effect::{Effect, FaultClass, Outcome, Report};
+use keylease_core::plan::live::ROTATE_ANNOTATION;
+use keylease_core::plan::naming::FIELD_MANAGER;
+use keylease_core::plan::reasons::Reason;
 
 /// Annotation on a request with the user who wrote its spec last. The chart's
 /// policies write it and keep it true; without them it is what somebody claims.
@@ -249,7 +249,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::plan::effect::{Announcement, Fault};
+    use keylease_core::plan::effect::{Announcement, Fault};
 
     fn request(change: Value) -> AwsCredentialRequest {
         let mut request = json!({

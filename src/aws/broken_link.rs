@@ -6,8 +6,8 @@ use std::fmt;
 
 use aws_credential_types::provider::error::CredentialsError;
 
-use crate::plan::effect::{Fault, FaultClass};
-use crate::plan::sign_in::SignInStep;
+use keylease_core::plan::effect::{Fault, FaultClass};
+use keylease_core::plan::sign_in::SignInStep;
 
 /// Which link broke, and what AWS, or whoever has the credentials, said.
 #[derive(Debug)]

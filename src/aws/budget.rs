@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::gate::Gate;
 use crate::metrics::Metrics;
-use crate::plan::pacing::Service;
+use keylease_core::plan::pacing::Service;
 
 /// The budgets, by account id. They are kept while the process lives: what
 /// was found out about an account outlasts a sign-in.

@@ -12,13 +12,10 @@ use tracing::Instrument;
 use super::budget::{Budget, Budgets};
 use super::error::fault;
 use crate::metrics::Metrics;
-use crate::plan::effect::{Fault, FaultClass};
-use crate::plan::pacing::{Priority, Service};
 use crate::traces::spans;
-
-/// How long one call may take. IAM's writes take tens to hundreds of
-/// milliseconds; past this the answer counts as lost.
-pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+use keylease_core::plan::effect::{Fault, FaultClass};
+use keylease_core::plan::pacing::{Priority, Service};
+use keylease_core::time::CALL_TIMEOUT;
 
 /// By how much a call may outlast [`CALL_TIMEOUT`] before the process, and not
 /// the call, is taken to have been stopped.

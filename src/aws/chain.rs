@@ -21,11 +21,11 @@ use tokio::time::timeout;
 
 use super::broken_link::{BrokenLink, Cause, broken_link, causes};
 use super::error::fault_of;
-use crate::api::AssumeRole;
 use crate::metrics::Metrics;
-use crate::plan::effect::{Fault, FaultClass};
-use crate::plan::sign_in::SignInStep;
-use crate::text::cut;
+use keylease_api::AssumeRole;
+use keylease_api::text::cut;
+use keylease_core::plan::effect::{Fault, FaultClass};
+use keylease_core::plan::sign_in::SignInStep;
 
 /// How long getting credentials may take.
 #[derive(Clone, Copy)]

@@ -6,8 +6,8 @@ use aws_sdk_iam::types::ReportStateType;
 use jiff::Timestamp;
 
 use super::Session;
-use crate::plan::effect::{Fault, FaultClass};
-use crate::plan::sweep::report::CredentialReport;
+use keylease_core::plan::effect::{Fault, FaultClass};
+use keylease_core::plan::sweep::report::CredentialReport;
 
 /// How often AWS is asked whether the report is made, before the next sweep is
 /// left to ask again. It takes seconds, in large accounts a minute.

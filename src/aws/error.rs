@@ -7,8 +7,8 @@ use aws_sdk_iam::error::{ProvideErrorMetadata, SdkError};
 use super::broken_link::{broken_link, causes};
 use super::tenure::NotHeld;
 use crate::leader::NotLeading;
-use crate::plan::effect::{Fault, FaultClass};
-use crate::text::cut;
+use keylease_api::text::cut;
+use keylease_core::plan::effect::{Fault, FaultClass};
 
 /// Classifies an SDK error. The message is the service's own sentence, or the
 /// innermost cause where no service answered.

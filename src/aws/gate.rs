@@ -8,10 +8,10 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::metrics::Metrics;
-use crate::plan::effect::{Fault, FaultClass};
-use crate::plan::pacing::queue::{Queue, Ticket};
-use crate::plan::pacing::rate::{Rate, Sent};
-use crate::plan::pacing::{Class, PATIENCE, Priority, Service};
+use keylease_core::plan::effect::{Fault, FaultClass};
+use keylease_core::plan::pacing::queue::{Queue, Ticket};
+use keylease_core::plan::pacing::rate::{Rate, Sent};
+use keylease_core::plan::pacing::{Class, PATIENCE, Priority, Service};
 
 /// Lets calls through one at a time, as `plan::pacing` says.
 pub struct Gate {
@@ -186,7 +186,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::plan::pacing::Urgency;
+    use keylease_core::plan::pacing::Urgency;
 
     fn gate() -> Arc<Gate> {
         let account = Arc::from("123456789012");

@@ -4,8 +4,8 @@
 use percent_encoding::percent_decode_str;
 
 use super::Session;
-use crate::plan::effect::{Fault, FaultClass};
-use crate::plan::session_spec::GroupPolicies;
+use keylease_core::plan::effect::{Fault, FaultClass};
+use keylease_core::plan::session_spec::GroupPolicies;
 
 impl Session {
     /// The policies of a group: those attached, by ARN, and the inline ones.

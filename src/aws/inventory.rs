@@ -6,7 +6,7 @@ use aws_sdk_iam::operation::{
 };
 
 use super::Session;
-use crate::plan::effect::{Attachment, Fault, FaultClass};
+use keylease_core::plan::effect::{Attachment, Fault, FaultClass};
 
 /// Lists one kind of thing, page by page.
 macro_rules! list {

@@ -5,9 +5,9 @@ use aws_config::identity::IdentityCache;
 use super::Session;
 use super::error::incomplete;
 use super::sign_in::static_provider;
-use crate::api::forms::folded;
-use crate::key_material::KeyMaterial;
-use crate::plan::effect::{Fault, FaultClass, Proof};
+use keylease_api::forms::folded;
+use keylease_core::key_material::KeyMaterial;
+use keylease_core::plan::effect::{Fault, FaultClass, Proof};
 
 impl Session {
     /// `ListAccessKeys`: the ids of the user's keys. A user that does not

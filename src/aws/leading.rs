@@ -58,7 +58,7 @@ mod tests {
     use super::*;
     use crate::aws::Calls;
     use crate::metrics::Metrics;
-    use crate::plan::effect::FaultClass;
+    use keylease_core::plan::effect::FaultClass;
 
     /// What becomes of a call to an address where nobody listens.
     async fn class_of_a_call(leadership: Leadership) -> FaultClass {

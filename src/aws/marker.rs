@@ -6,9 +6,9 @@ use jiff::SignedDuration;
 
 use super::Session;
 use super::users::{facts, tag};
-use crate::plan::effect::{Fault, FaultClass};
-use crate::plan::identity::{Epoch, Marker};
-use crate::plan::naming::{
+use keylease_core::plan::effect::{Fault, FaultClass};
+use keylease_core::plan::identity::{Epoch, Marker};
+use keylease_core::plan::naming::{
     ClusterId, TAG_CALL, TAG_CLUSTER, TAG_EPOCH, TAG_KNOCK, TAG_VALID, marker_name, user_path,
 };
 

@@ -24,7 +24,7 @@ mod teardown;
 mod tenure;
 mod users;
 
-pub use call::{CALL_TIMEOUT, Calls};
+pub use call::Calls;
 pub use registry::{Accounts, IdentityKey};
 pub use sign_in::{Credentials, Session, Signer};
 pub use tenure::{NotHeld, Tenure};

@@ -7,10 +7,10 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use super::{Session, Tenure};
-use crate::plan::admission::AccountFacts;
-use crate::plan::identity::Standing;
-use crate::plan::reasons::{Reason, Verdict};
-use crate::plan::view::AccountView;
+use keylease_core::plan::admission::AccountFacts;
+use keylease_core::plan::identity::Standing;
+use keylease_core::plan::reasons::{Reason, Verdict};
+use keylease_core::plan::view::AccountView;
 
 /// Shared between the account controller, which writes, and the request
 /// controller, which reads.

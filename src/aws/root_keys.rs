@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::Session;
-use crate::plan::effect::Fault;
-use crate::plan::root_rotation::UserKey;
+use keylease_core::plan::effect::Fault;
+use keylease_core::plan::root_rotation::UserKey;
 
 impl Session {
     /// `ListAccessKeys` of our own user, with the time of their creation.

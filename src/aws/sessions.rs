@@ -5,9 +5,9 @@ use jiff::Timestamp;
 
 use super::Session;
 use super::error::incomplete;
-use crate::key_material::KeyMaterial;
-use crate::plan::effect::{Fault, FaultClass};
-use crate::plan::session_spec::{SessionCall, SessionSpec};
+use keylease_core::key_material::KeyMaterial;
+use keylease_core::plan::effect::{Fault, FaultClass};
+use keylease_core::plan::session_spec::{SessionCall, SessionSpec};
 
 impl Session {
     /// Makes the one call that the spec names; the key, and when it ends.

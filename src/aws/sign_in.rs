@@ -8,18 +8,19 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::broken_link::{BrokenLink, Cause, broken_link};
-use super::call::{CALL_TIMEOUT, Calls};
+use super::call::Calls;
 use super::chain::{Expiry, LIMITS, with_chain};
 use super::leading::Leading;
 use super::tenure::Tenure;
-use crate::api::AwsAccountSpec;
-use crate::key_material::KeyMaterial;
 use crate::leader::Leadership;
-use crate::plan::account::{DEFAULT_REGION, region_hints};
-use crate::plan::admission::AccountFacts;
-use crate::plan::effect::{Fault, FaultClass};
-use crate::plan::pacing::{Priority, Service};
-use crate::plan::sign_in::{Failure, SignIn, SignInStep, default_region};
+use keylease_api::AwsAccountSpec;
+use keylease_core::key_material::KeyMaterial;
+use keylease_core::plan::account::{DEFAULT_REGION, region_hints};
+use keylease_core::plan::admission::AccountFacts;
+use keylease_core::plan::effect::{Fault, FaultClass};
+use keylease_core::plan::pacing::{Priority, Service};
+use keylease_core::plan::sign_in::{Failure, SignIn, SignInStep, default_region};
+use keylease_core::time::CALL_TIMEOUT;
 
 /// Where the credentials for a sign-in come from.
 pub enum Credentials {

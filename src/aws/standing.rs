@@ -8,8 +8,8 @@ use aws_sdk_iam::types::{EntityType, StatusType};
 
 use super::Session;
 use super::inventory::list;
-use crate::plan::effect::{Fault, FaultClass};
-use crate::plan::standing::{QUARANTINES, Standing};
+use keylease_core::plan::effect::{Fault, FaultClass};
+use keylease_core::plan::standing::{QUARANTINES, Standing};
 
 /// Users on a page.
 const PAGE: i32 = 1000;

@@ -1,7 +1,7 @@
 //! Taking one thing off a user.
 
 use super::Session;
-use crate::plan::effect::{Attachment, Fault, FaultClass};
+use keylease_core::plan::effect::{Attachment, Fault, FaultClass};
 
 impl Session {
     /// Removes one attachment. "Not found" is a fault here; `plan` knows that

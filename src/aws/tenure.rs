@@ -7,8 +7,8 @@ use std::time::Duration;
 use parking_lot::RwLock;
 
 use crate::leader::uptime;
-use crate::plan::effect::{Fault, FaultClass};
-use crate::plan::identity::Standing;
+use keylease_core::plan::effect::{Fault, FaultClass};
+use keylease_core::plan::identity::Standing;
 
 /// Whether this cluster holds its identity in an AWS account (see
 /// `plan::identity`), by a clock that cannot be set. Asked immediately before

@@ -7,11 +7,11 @@ use jiff::Timestamp;
 
 use super::Session;
 use super::error::incomplete;
-use crate::plan::effect::{Fault, FaultClass};
-use crate::plan::intent::{Intent, Permission};
-use crate::plan::naming::INLINE_POLICY;
-use crate::plan::ownership::UserFacts;
-use crate::plan::sweep::ListedUser;
+use keylease_core::plan::effect::{Fault, FaultClass};
+use keylease_core::plan::intent::{Intent, Permission};
+use keylease_core::plan::naming::INLINE_POLICY;
+use keylease_core::plan::ownership::UserFacts;
+use keylease_core::plan::sweep::ListedUser;
 
 /// Users on a page of `ListUsers`: as many as AWS allows.
 const PAGE: i32 = 1000;

@@ -11,8 +11,8 @@ use serde::{Deserialize, Deserializer};
 use super::glance::Glance;
 use super::sheet::Sheet;
 use super::slim::slim;
-use crate::api::AwsCredentialRequest;
-use crate::decode::Lenient;
+use keylease_api::AwsCredentialRequest;
+use keylease_api::decode::Lenient;
 
 /// A request, folded up: about a fifth of the memory of the open one.
 ///
@@ -128,6 +128,7 @@ impl Resource for Filed {
 #[cfg(test)]
 mod tests {
     use kube::runtime::reflector::ObjectRef;
+    use serde_json::json;
 
     use super::*;
     use crate::cache::sheet::TYPICAL;
@@ -158,5 +159,30 @@ mod tests {
     fn what_is_printed_of_it_is_its_name() {
         let filed: Filed = serde_json::from_slice(TYPICAL).unwrap();
         assert_eq!(format!("{filed:?}"), "Filed(team-a/reports)");
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_kept() {
+        let object = json!({
+            "metadata": {"name": "app", "namespace": "team", "uid": "u"},
+            "spec": {"roleRef": {"name": "dev"}, "onExpiry": "Extend"},
+        });
+        let filed: Filed = serde_json::from_value(object).unwrap();
+        let opened = filed.open().unwrap();
+        assert!(opened.spec.unreadable.touch("spec.onExpiry"));
+        assert_eq!(opened.spec.unreadable, filed.glance.unreadable);
+    }
+
+    /// Nothing is concluded from an answer that is no object at all.
+    #[test]
+    fn what_is_no_object_is_not_filed() {
+        for answer in [
+            json!({}),
+            json!([]),
+            json!({"kind": "Status", "metadata": {}, "code": 200}),
+            json!({"metadata": {"name": "app"}, "spec": 1}),
+        ] {
+            assert!(serde_json::from_value::<Filed>(answer).is_err());
+        }
     }
 }

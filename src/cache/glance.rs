@@ -2,11 +2,11 @@
 
 use jiff::Timestamp;
 
-use crate::api::{
+use keylease_api::{
     AwsCredentialRequest, AwsCredentialRequestStatus, ConditionType, Defects, Phase, get_condition,
 };
-use crate::plan::intent::{INTENT_ANNOTATION, has_finalizer};
-use crate::plan::stage::Stage;
+use keylease_core::plan::intent::{INTENT_ANNOTATION, has_finalizer};
+use keylease_core::plan::stage::Stage;
 
 /// What a look at a filed request tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,7 +129,7 @@ mod tests {
         let end = status.lease.as_ref().unwrap().expires_at.0;
         for (can, expected) in [(false, Some(end)), (true, None)] {
             let kind = ConditionType::Rotating;
-            crate::api::set_condition(&mut status.conditions, kind, can, "R", "", None, end);
+            keylease_api::set_condition(&mut status.conditions, kind, can, "R", "", None, end);
             let stuck = AwsCredentialRequest {
                 status: Some(status.clone()),
                 ..request.clone()

@@ -27,7 +27,7 @@ pub fn slim<K: Resource>(object: &mut K) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::AwsRole;
+    use keylease_api::AwsRole;
 
     #[test]
     fn who_wrote_the_spec_is_kept_and_what_they_wrote_is_not() {

@@ -21,10 +21,10 @@ use crate::health::Readiness;
 use crate::leader::{Elector, Leadership};
 use crate::metrics::Metrics;
 use crate::observe::{self, Eyes};
-use crate::plan::naming::ClusterId;
 use crate::proxy::Proxies;
 use crate::telemetry::{self, LogFormat};
 use crate::traces::Traces;
+use keylease_core::plan::naming::ClusterId;
 
 /// Stack of a worker, in bytes. The SDK's calls are deep: in a development
 /// build a connection that is refused takes more than the usual 2 MiB. Only

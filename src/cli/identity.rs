@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 
 use super::sweep::duration;
 use crate::act::EpochTraces;
-use crate::plan::identity::Timing;
+use keylease_core::plan::identity::Timing;
 
 /// How often the marker is looked at.
 #[derive(clap::Args)]

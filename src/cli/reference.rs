@@ -8,12 +8,10 @@ use std::path::PathBuf;
 use clap::Command;
 use serde_json::Value;
 
-use crate::api;
-
 /// Width of help texts, whatever terminal there is.
 const WIDTH: usize = 100;
 /// The reasons with their meaning, as the code has them.
-const REASONS: &str = include_str!("../plan/reasons.rs");
+const REASONS: &str = include_str!("../../crates/core/src/plan/reasons.rs");
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -29,7 +27,7 @@ pub(super) fn run(args: &Args, own: Command, plugin: Command) -> Result<(), Stri
         let path = dir.join(format!("{name}.md"));
         fs::write(&path, page).map_err(|e| format!("cannot write {}: {e}", path.display()))
     };
-    for crd in api::crds() {
+    for crd in keylease_api::crds() {
         let crd = serde_json::to_value(&crd).map_err(|e| e.to_string())?;
         let name = text(&crd["spec"]["names"]["singular"]);
         write(&name, &kind(&crd))?;

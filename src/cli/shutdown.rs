@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::aws::CALL_TIMEOUT;
+use keylease_core::time::CALL_TIMEOUT;
 
 /// How long what is under way may go on: longer than most keys need to be
 /// accepted.

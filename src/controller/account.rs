@@ -17,14 +17,14 @@ use super::context::{Concerned, Context};
 use super::root_rotation::{self, Rotation};
 use super::sign_ins::{Basis, SignIns, Version};
 use crate::act::{KubeCalls, set_hold};
-use crate::api::{AwsAccount, AwsAccountStatus};
 use crate::aws::Credentials;
-use crate::key_material::KeyMaterial;
 use crate::observe::find;
-use crate::plan::account::{self, AccountVerdict};
-use crate::plan::effect::Fault;
-use crate::plan::sign_in::{self, Before, Kept, SignIn};
-use crate::plan::unreadable;
+use keylease_api::{AwsAccount, AwsAccountStatus};
+use keylease_core::key_material::KeyMaterial;
+use keylease_core::plan::account::{self, AccountVerdict};
+use keylease_core::plan::effect::Fault;
+use keylease_core::plan::sign_in::{self, Before, Kept, SignIn};
+use keylease_core::plan::unreadable;
 
 /// When to try again after the API server did not serve.
 const RETRY: Duration = Duration::from_secs(5);

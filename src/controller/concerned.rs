@@ -13,9 +13,9 @@ use kube::{Api, ResourceExt};
 
 use super::context::{Concerned, Context};
 use super::watches::{failed, watch_config};
-use crate::api::{AwsAccount, AwsRole, Phase};
 use crate::cache::Filed;
-use crate::decode::Lenient;
+use keylease_api::decode::Lenient;
+use keylease_api::{AwsAccount, AwsRole, Phase};
 
 /// Notices that are taken in together.
 const NOTICES: usize = 1024;

@@ -14,13 +14,13 @@ use super::scope::Scope;
 use super::secret_index::SecretIndex;
 use super::waiting_room::WaitingRoom;
 use crate::act::Hands;
-use crate::api::{AwsAccount, AwsRole};
 use crate::aws::{Accounts, Signer};
 use crate::cache::Filed;
 use crate::metrics::Metrics;
 use crate::observe::Eyes;
-use crate::plan::naming::ClusterId;
-use crate::plan::sweep::schedule::Schedule;
+use keylease_api::{AwsAccount, AwsRole};
+use keylease_core::plan::naming::ClusterId;
+use keylease_core::plan::sweep::schedule::Schedule;
 
 /// What every reconciliation is given.
 pub struct Context {

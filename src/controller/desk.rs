@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use parking_lot::Mutex;
 
-use crate::api::AwsCredentialRequest;
-use crate::key_material::KeyMaterial;
-use crate::plan::work::{Doubt, Work};
+use keylease_api::AwsCredentialRequest;
+use keylease_core::key_material::KeyMaterial;
+use keylease_core::plan::work::{Doubt, Work};
 
 /// What lies on the desk for one request.
 pub struct Folder {
@@ -86,8 +86,8 @@ impl Desk {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixtures::request;
     use super::*;
-    use crate::plan::tests::request;
 
     #[test]
     fn what_lay_there_for_a_request_goes_with_it() {

@@ -16,16 +16,16 @@ use tokio_util::sync::CancellationToken;
 use super::context::Context;
 use super::{ACCOUNTS, REQUESTS};
 use crate::act::{EpochTraces, Records};
-use crate::api::{AwsAccount, AwsAccountStatus};
 use crate::aws::{IdentityKey, Session, Tenure};
 use crate::health::Readiness;
 use crate::leader::uptime;
-use crate::plan::effect::{Announcement, Fault, FaultClass};
-use crate::plan::identity::{
+use keylease_api::{AwsAccount, AwsAccountStatus};
+use keylease_core::plan::effect::{Announcement, Fault, FaultClass};
+use keylease_core::plan::identity::{
     Effect, Epoch, Outcome, Record, Standing, Step, Timing, View, Work, confirmed, next, standing,
     tell,
 };
-use crate::plan::naming::marker_entry;
+use keylease_core::plan::naming::marker_entry;
 
 /// What is looked after, should no change tell of it.
 const LOOK: Duration = Duration::from_secs(30);

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use parking_lot::Mutex;
 
-use crate::api::{AwsCredentialRequest, ConditionType, Phase, get_condition};
 use crate::cache::{account_of, holds};
-use crate::plan::intent::STATIC_USER;
-use crate::plan::reasons::Reason;
-use crate::plan::view::Usage;
+use keylease_api::{AwsCredentialRequest, ConditionType, Phase, get_condition};
+use keylease_core::plan::intent::STATIC_USER;
+use keylease_core::plan::reasons::Reason;
+use keylease_core::plan::view::Usage;
 
 /// One place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -263,8 +263,8 @@ fn adopts(request: &AwsCredentialRequest) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fixtures::request;
     use super::*;
-    use crate::plan::tests::request;
 
     fn numbered(n: usize) -> AwsCredentialRequest {
         let mut request = request();
@@ -304,7 +304,7 @@ mod tests {
         let ledger = Ledger::default();
         let named = |n: usize| {
             let mut request = numbered(n);
-            request.metadata.finalizers = Some(vec![crate::plan::intent::FINALIZER.into()]);
+            request.metadata.finalizers = Some(vec![keylease_core::plan::intent::FINALIZER.into()]);
             request
         };
         ledger.note(&named(1));
@@ -327,7 +327,7 @@ mod tests {
         let ledger = Ledger::default();
         let mut old = numbered(1);
         old.spec.role_ref.name = "old".into();
-        old.metadata.finalizers = Some(vec![crate::plan::intent::FINALIZER.into()]);
+        old.metadata.finalizers = Some(vec![keylease_core::plan::intent::FINALIZER.into()]);
         let new = numbered(2);
         ledger.note(&old);
         assert_eq!(ledger.succeed(&old), None, "it is itself");
@@ -346,7 +346,7 @@ mod tests {
         let mut request = numbered(1);
         ledger.enter(&request, "a");
         assert_eq!(ledger.of_role("dev"), 0);
-        request.metadata.finalizers = Some(vec![crate::plan::intent::FINALIZER.into()]);
+        request.metadata.finalizers = Some(vec![keylease_core::plan::intent::FINALIZER.into()]);
         assert_eq!(ledger.note(&request), Change::Taken);
         assert_eq!(ledger.note(&request), Change::Nothing);
         assert_eq!(ledger.of_role("dev"), 1);
@@ -359,7 +359,7 @@ mod tests {
     fn what_we_may_not_revoke_is_counted_until_we_may() {
         let ledger = Ledger::default();
         let mut leaving = numbered(1);
-        leaving.metadata.finalizers = Some(vec![crate::plan::intent::FINALIZER.into()]);
+        leaving.metadata.finalizers = Some(vec![keylease_core::plan::intent::FINALIZER.into()]);
         ledger.note(&leaving);
         let account = account_of(&leaving);
         let of_others = || ledger.enter(&numbered(2), &account).denied;
@@ -368,7 +368,15 @@ mod tests {
             let mut conditions = Vec::new();
             let now = jiff::Timestamp::UNIX_EPOCH;
             let kind = ConditionType::Revoked;
-            crate::api::set_condition(&mut conditions, kind, false, reason.as_str(), "", None, now);
+            keylease_api::set_condition(
+                &mut conditions,
+                kind,
+                false,
+                reason.as_str(),
+                "",
+                None,
+                now,
+            );
             conditions
         };
         leaving.status.get_or_insert_default().conditions = told(Reason::AwsAccessDenied);

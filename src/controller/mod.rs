@@ -6,6 +6,8 @@ mod closing;
 mod concerned;
 mod context;
 mod desk;
+#[cfg(test)]
+mod fixtures;
 mod identity;
 mod ledger;
 mod relabelled;
@@ -40,15 +42,14 @@ use kube::runtime::watcher;
 use kube::{Client, Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{AwsAccount, AwsRole};
 use crate::cache::Filed;
-use crate::decode;
 use crate::health::Readiness;
 use crate::metrics::{Caches, Metrics};
 use account::AccountContext;
+use keylease_api::{AwsAccount, AwsRole};
 use role::RoleContext;
 use sign_ins::SignIns;
-use watches::{is_served, watched};
+use watches::{each, is_served, watched};
 
 /// Reconciliations of requests at a time, as kube-rs counts: no bound. The
 /// waiting room bounds those that do any work, and knows what is urgent.
@@ -91,7 +92,7 @@ impl Controllers {
                 "watch_accounts",
                 ACCOUNTS,
                 readiness,
-                decode::each,
+                each,
                 |_| true,
             ),
             roles: watched(
@@ -100,7 +101,7 @@ impl Controllers {
                 "watch_roles",
                 ROLES,
                 readiness,
-                decode::each,
+                each,
                 |_| true,
             ),
             requests: watched(

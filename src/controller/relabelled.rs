@@ -14,8 +14,8 @@ use kube::{Api, Client, ResourceExt};
 
 use super::context::{Concerned, Notices};
 use super::watches::{failed, watch_config};
-use crate::decode::Lenient;
 use crate::metrics::Metrics;
+use keylease_api::decode::Lenient;
 
 /// Tells of each change, for as long as it is polled.
 pub(super) async fn tell(client: Client, notices: Notices, metrics: Metrics) {

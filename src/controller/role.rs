@@ -16,11 +16,11 @@ use parking_lot::Mutex;
 use super::context::{Concerned, Context};
 use super::request::{unfit, until_then};
 use crate::act::{set_hold, write_status};
-use crate::api::{AwsRole, AwsRoleStatus};
-use crate::plan;
-use crate::plan::effect::Fault;
-use crate::plan::mark;
-use crate::plan::unreadable;
+use keylease_api::{AwsRole, AwsRoleStatus};
+use keylease_core::plan;
+use keylease_core::plan::effect::Fault;
+use keylease_core::plan::mark;
+use keylease_core::plan::unreadable;
 
 /// When to try again after the API server did not take a write.
 const RETRY: Duration = Duration::from_secs(5);

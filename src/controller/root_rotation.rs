@@ -11,15 +11,15 @@ use kube::Api;
 use super::account::{AccountContext, read_secret};
 use super::context::Context;
 use crate::act::RootSecret;
-use crate::api::AwsAccount;
 use crate::aws::{Credentials, Session};
-use crate::key_material::KeyMaterial;
-use crate::plan::effect::{Attachment, Fault, FaultClass, Proof};
-use crate::plan::root_rotation::{
+use keylease_api::AwsAccount;
+use keylease_core::key_material::KeyMaterial;
+use keylease_core::plan::effect::{Attachment, Fault, FaultClass, Proof};
+use keylease_core::plan::root_rotation::{
     ANNOTATION, Effect, Marker, Outcome, SecretFacts, Step, Told, View, Work, next, shows, tell,
     unfit, user_of,
 };
-use crate::plan::sign_in::SignIn;
+use keylease_core::plan::sign_in::SignIn;
 
 /// Steps that one reconciliation may take; a whole rotation has about 20.
 const MAX_STEPS: usize = 60;

@@ -16,13 +16,13 @@ use tokio::sync::watch;
 
 use super::scope::{Scope, Watched};
 use super::watches::{failed, watch_config};
-use crate::api::AwsCredentialRequest;
 use crate::cache::Filed;
-use crate::decode::Lenient;
 use crate::metrics::Metrics;
-use crate::plan::secret::MANAGED_BY;
-use crate::plan::secret::{key_in, remark};
-use crate::plan::view::SecretHint;
+use keylease_api::AwsCredentialRequest;
+use keylease_api::decode::Lenient;
+use keylease_core::plan::secret::MANAGED_BY;
+use keylease_core::plan::secret::{key_in, remark};
+use keylease_core::plan::view::SecretHint;
 
 /// What is known of one Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]

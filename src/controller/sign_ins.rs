@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 
-use crate::api::{AccountCredentials, AssumeRole, AwsAccount};
-use crate::plan::sign_in;
+use keylease_api::{AccountCredentials, AssumeRole, AwsAccount};
+use keylease_core::plan::sign_in;
 
 /// The last sign-in of each account, by name.
 #[derive(Default)]

@@ -14,20 +14,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::{Concerned, Context};
 use super::{ACCOUNTS, SIGN_IN};
-use crate::api::{AwsAccount, SweepHalt};
 use crate::aws::Session;
-use crate::decode::Lenient;
 use crate::health::Readiness;
 use crate::metrics::Tally;
-use crate::plan::effect::{Announcement, Fault};
-use crate::plan::pacing::Priority;
-use crate::plan::reasons::Reason;
-use crate::plan::sweep::guard::Approval;
-use crate::plan::sweep::schedule::Schedule;
-use crate::plan::sweep::status::{Told, of_failure, of_sweep, tell};
-use crate::plan::sweep::suspects::Suspect;
-use crate::plan::sweep::{Findings, judge};
 use crate::sweep::{Removal, Sweeper};
+use keylease_api::decode::Lenient;
+use keylease_api::{AwsAccount, SweepHalt};
+use keylease_core::plan::effect::{Announcement, Fault};
+use keylease_core::plan::pacing::Priority;
+use keylease_core::plan::reasons::Reason;
+use keylease_core::plan::sweep::guard::Approval;
+use keylease_core::plan::sweep::schedule::Schedule;
+use keylease_core::plan::sweep::status::{Told, of_failure, of_sweep, tell};
+use keylease_core::plan::sweep::suspects::Suspect;
+use keylease_core::plan::sweep::{Findings, judge};
 
 /// How often it is looked for accounts that are new.
 const LOOK: Duration = Duration::from_secs(30);

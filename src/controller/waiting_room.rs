@@ -17,10 +17,10 @@ use kube::runtime::reflector::ObjectRef;
 use parking_lot::Mutex;
 
 use super::context::{Concerned, Notices};
-use crate::api::AwsCredentialRequest;
 use crate::metrics::Metrics;
-use crate::plan::pacing::fair::{Fair, Place};
-use crate::plan::pacing::{Class, Priority, Service, Urgency};
+use keylease_api::AwsCredentialRequest;
+use keylease_core::plan::pacing::fair::{Fair, Place};
+use keylease_core::plan::pacing::{Class, Priority, Service, Urgency};
 
 /// Whom a request waits with: those that need the same budget for the same.
 /// Lines do not wait for each other, so revocations find seats while issuing

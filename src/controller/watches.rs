@@ -14,7 +14,8 @@ use super::scope::Scope;
 use crate::cache::{Filed, slim};
 use crate::health::Readiness;
 use crate::metrics::Metrics;
-use crate::plan::effect::FaultClass;
+use keylease_api::decode::Lenient;
+use keylease_core::plan::effect::FaultClass;
 
 /// Length of a watch before it is renewed: below the idle limits of common
 /// load balancers.
@@ -91,6 +92,17 @@ where
     let metrics = metrics.clone();
     let events = events.inspect_err(move |error| failed(&metrics, operation, error));
     Controller::for_stream(events.touched_objects(), reader)
+}
+
+/// An event of a watch, with the object taken out of the wrapper.
+pub(super) fn each<K>(event: Event<Lenient<K>>) -> Event<K> {
+    match event {
+        Event::Apply(Lenient(object)) => Event::Apply(object),
+        Event::Delete(Lenient(object)) => Event::Delete(object),
+        Event::InitApply(Lenient(object)) => Event::InitApply(object),
+        Event::Init => Event::Init,
+        Event::InitDone => Event::InitDone,
+    }
 }
 
 /// The object that an event is about.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::plan::effect::{Fault, FaultClass};
+use keylease_core::plan::effect::{Fault, FaultClass};
 
 /// Whether this process leads, by a clock that cannot be set. It is asked
 /// immediately before each call that matters, and answers without waiting: one

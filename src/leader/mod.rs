@@ -17,8 +17,8 @@ pub use leadership::{Leadership, NotLeading, now as uptime};
 use crate::act::{FIELD_MANAGER, KubeCalls};
 use crate::health::Readiness;
 use crate::metrics::Metrics;
-use crate::plan::effect::{Fault, FaultClass};
-use crate::plan::leader::{Candidate, LEASE_DURATION, Move, RENEW_DEADLINE, RETRY, Record};
+use keylease_core::plan::effect::{Fault, FaultClass};
+use keylease_core::plan::leader::{Candidate, LEASE_DURATION, Move, RENEW_DEADLINE, RETRY, Record};
 
 /// Name of the Lease, in the operator's own namespace.
 pub const LEASE: &str = "keylease";

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::api::{AwsCredentialRequest, ConditionType};
-use crate::plan::effect::Report;
-use crate::plan::reasons::Reason;
+use keylease_api::{AwsCredentialRequest, ConditionType};
+use keylease_core::plan::effect::Report;
+use keylease_core::plan::reasons::Reason;
 
 /// From the creation of a request to its first credential, where that is what
 /// this report tells; `before` is the request without the report. A successor
@@ -39,7 +39,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::plan::effect::Announcement;
+    use keylease_core::plan::effect::Announcement;
 
     const CREATED: &str = "2026-11-23T01:00:00Z";
 

@@ -14,8 +14,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::api::{AwsAccount, AwsRole, ConditionType, Phase, get_condition};
 use crate::cache::{Filed, Glance};
+use keylease_api::{AwsAccount, AwsRole, ConditionType, Phase, get_condition};
 
 /// Labels of requests.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
@@ -268,7 +268,7 @@ impl Counts {
         for account in accounts {
             counts.unreadable_accounts += i64::from(!account.spec.unreadable.is_empty());
             let status = account.status.clone().unwrap_or_default();
-            let ready = |c: &crate::api::Condition| c.type_ == "Ready" && c.status == "True";
+            let ready = |c: &keylease_api::Condition| c.type_ == "Ready" && c.status == "True";
             match status.conditions.iter().any(ready) {
                 true => counts.ready += 1,
                 false => counts.not_ready += 1,
@@ -331,7 +331,7 @@ fn phase(phase: Option<Phase>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Defects;
+    use keylease_api::Defects;
 
     fn request(role: &str, phase: Option<Phase>, due: Option<&str>) -> Glance {
         Glance {

@@ -4,7 +4,7 @@ use kube::api::GetParams;
 use kube::core::{PartialObjectMeta, Request};
 use kube::{Api, Client, Resource};
 
-use crate::decode::{Lenient, Salvage};
+use keylease_api::decode::{Lenient, Salvage};
 
 /// The metadata of one object, or `None` where there is no such object: like
 /// `Api::get_metadata_opt`, for metadata of which a part cannot be read.

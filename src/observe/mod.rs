@@ -12,15 +12,15 @@ use kube::core::PartialObjectMeta;
 use kube::{Api, Client};
 
 use crate::act::KubeCalls;
-use crate::api::{AwsCredentialRequest, AwsRole, Holder};
-use crate::decode::{Lenient, Salvage};
-use crate::plan::Look;
-use crate::plan::admission::NamespaceView;
-use crate::plan::effect::{Fault, FaultClass};
-use crate::plan::intent::has_finalizer;
-use crate::plan::naming::{ClusterId, is_object_name};
-use crate::plan::secret::SecretView;
-use crate::plan::view::{HolderView, RoleView, View};
+use keylease_api::decode::{Lenient, Salvage};
+use keylease_api::{AwsCredentialRequest, AwsRole, Holder};
+use keylease_core::plan::Look;
+use keylease_core::plan::admission::NamespaceView;
+use keylease_core::plan::effect::{Fault, FaultClass};
+use keylease_core::plan::intent::has_finalizer;
+use keylease_core::plan::naming::{ClusterId, is_object_name};
+use keylease_core::plan::secret::SecretView;
+use keylease_core::plan::view::{HolderView, RoleView, View};
 use shared::Shared;
 
 /// What is seen with.

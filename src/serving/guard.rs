@@ -14,7 +14,7 @@ use super::memory::Memory;
 use super::reviewer::Reviewer;
 use super::verdict::{self, Deed, Facts, Fingerprint, Step, Verdict};
 use crate::act::KubeCalls;
-use crate::plan::effect::Fault;
+use keylease_core::plan::effect::Fault;
 
 /// Lets requests through on the word of the API server.
 pub struct Gatekeeper {

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::verdict::Deed;
 use crate::act::KubeCalls;
-use crate::plan::effect::Fault;
+use keylease_core::plan::effect::Fault;
 
 /// How long one question may take. Two of them are less than the 10 s that
 /// Prometheus waits for a scrape.

@@ -9,15 +9,15 @@ use kube::api::ListParams;
 
 use super::Sweeper;
 use crate::act::Hands;
-use crate::api::AwsCredentialRequest;
 use crate::aws::Session;
-use crate::decode::Lenient;
 use crate::observe::cluster_id;
-use crate::plan::effect::{Fault, FaultClass};
-use crate::plan::naming::is_marker_name;
-use crate::plan::sweep::census::Census;
-use crate::plan::sweep::status::ReportState;
-use crate::plan::sweep::{ListedUser, Picture, swept_path};
+use keylease_api::AwsCredentialRequest;
+use keylease_api::decode::Lenient;
+use keylease_core::plan::effect::{Fault, FaultClass};
+use keylease_core::plan::naming::is_marker_name;
+use keylease_core::plan::sweep::census::Census;
+use keylease_core::plan::sweep::status::ReportState;
+use keylease_core::plan::sweep::{ListedUser, Picture, swept_path};
 
 /// Requests on a page of the list.
 const PAGE: u32 = 500;

@@ -9,7 +9,7 @@ pub use gather::Gathered;
 pub use removal::Removal;
 
 use crate::act::Hands;
-use crate::plan::naming::ClusterId;
+use keylease_core::plan::naming::ClusterId;
 
 /// Sweeps accounts of one cluster.
 #[derive(Clone)]

@@ -5,15 +5,15 @@ use jiff::Timestamp;
 use kube::Api;
 
 use super::Sweeper;
-use crate::api::AwsCredentialRequest;
 use crate::audit;
 use crate::aws::Session;
 use crate::observe::find;
-use crate::plan::effect::{Fault, FaultClass};
-use crate::plan::sweep::ListedUser;
-use crate::plan::sweep::census::Claim;
-use crate::plan::sweep::orphan;
-use crate::plan::{self, Step};
+use keylease_api::AwsCredentialRequest;
+use keylease_core::plan::effect::{Fault, FaultClass};
+use keylease_core::plan::sweep::ListedUser;
+use keylease_core::plan::sweep::census::Claim;
+use keylease_core::plan::sweep::orphan;
+use keylease_core::plan::{self, Step};
 
 /// Steps that the removal of one user may take; a user with every quota used up
 /// has about 60. One that gets no further is left to the next sweep.

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use super::complaints::{Complaints, Remark};
 use crate::metrics::Metrics;
-use crate::plan::effect::FaultClass;
+use keylease_core::plan::effect::FaultClass;
 
 /// How long one export may take. It holds up nothing but the exports after it.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);

@@ -7,9 +7,9 @@ use tracing::field::Empty;
 use tracing::{Span, info_span};
 
 use super::TARGET;
-use crate::plan::Look;
-use crate::plan::effect::{Effect, Fault};
-use crate::plan::view::View;
+use keylease_core::plan::Look;
+use keylease_core::plan::effect::{Effect, Fault};
+use keylease_core::plan::view::View;
 
 /// One reconciliation of a request. Its span begins with the first step: most
 /// reconciliations find nothing to do, and are not worth one.

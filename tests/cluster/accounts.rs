@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Secret;
-use keylease::api::{AwsAccount, AwsCredentialRequest};
+use keylease_api::{AwsAccount, AwsCredentialRequest};
 use keylease_testbed::aws_cli::{ROOT_KEY_ID, ROOT_SECRET};
 use keylease_testbed::operator::NAMESPACE;
 use keylease_testbed::wait;
@@ -240,7 +240,7 @@ async fn an_outage_of_aws_is_made_good() -> Story {
     scene.delete("deleted").await?;
     // Told as it comes: each of the three has seen that AWS is away.
     for name in ["late", "deleted", "expires"] {
-        let told = |r: &keylease::api::AwsCredentialRequest| {
+        let told = |r: &keylease_api::AwsCredentialRequest| {
             let ready = crate::harness::condition(r, "Ready");
             let reasons = ["AwsUnavailable", "AccountNotReady"];
             ready.is_some_and(|c| reasons.contains(&c.reason.as_str()))

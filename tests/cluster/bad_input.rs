@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::{Namespace, ResourceQuota};
-use keylease::api::Phase;
+use keylease_api::Phase;
 use keylease_testbed::wait;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
@@ -140,7 +140,7 @@ async fn a_policy_that_aws_does_not_know_leaves_no_user_behind() -> Story {
         .await?;
     scene.request("app", json!({})).await?;
     // The next attempt takes the finalizer again, so both are looked for at once.
-    let let_go = |r: &keylease::api::AwsCredentialRequest| {
+    let let_go = |r: &keylease_api::AwsCredentialRequest| {
         let failed = r.status.as_ref().and_then(|s| s.phase) == Some(Phase::Failed);
         failed && r.metadata.finalizers.iter().flatten().next().is_none()
     };

@@ -123,7 +123,7 @@ async fn expect_nothing(cluster: &Cluster) -> Result<()> {
     cluster.kubectl(&["get", "clusterrole", "view"]).await?;
     let client = client_of(cluster.kubeconfig()).await?;
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for shipped in keylease::api::crds() {
+    for shipped in keylease_api::crds() {
         let name = shipped.metadata.name.unwrap_or_default();
         let there = api.get(&name).await?.spec.versions.remove(0).schema;
         let shipped = shipped.spec.versions[0].schema.clone();

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use futures::future::try_join_all;
-use keylease::api::Phase;
+use keylease_api::Phase;
 use keylease_testbed::aws::Rate;
 use keylease_testbed::wait;
 use kube::api::ListParams;

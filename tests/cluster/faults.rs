@@ -107,7 +107,7 @@ async fn a_user_made_after_its_request_was_deleted_is_removed() -> Story {
             .times(1),
     );
     scene.request("app", json!({})).await?;
-    let begun = |r: &keylease::api::AwsCredentialRequest| {
+    let begun = |r: &keylease_api::AwsCredentialRequest| {
         !r.metadata
             .finalizers
             .as_deref()

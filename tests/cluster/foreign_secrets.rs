@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
-use keylease::api::AwsCredentialRequest;
+use keylease_api::AwsCredentialRequest;
 use keylease_testbed::wait;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::json;
@@ -158,7 +158,7 @@ async fn a_secret_that_somebody_deletes_is_made_again() -> Story {
         .secrets()
         .delete("app", &DeleteParams::default())
         .await?;
-    let renewed = |r: &keylease::api::AwsCredentialRequest| {
+    let renewed = |r: &keylease_api::AwsCredentialRequest| {
         let credential = r.status.as_ref().and_then(|s| s.credential.as_ref());
         credential.is_some_and(|c| c.access_key_id != key.access_key_id)
     };
@@ -189,7 +189,7 @@ async fn a_secret_that_somebody_edits_is_restored() -> Story {
     };
     edit(json!({"metadata": {"labels": {"team": "a"}}})).await?;
     edit(json!({"stringData": {"AWS_SECRET_ACCESS_KEY": "nonsense", "more": "x"}})).await?;
-    let restored = |r: &keylease::api::AwsCredentialRequest| {
+    let restored = |r: &keylease_api::AwsCredentialRequest| {
         let credential = r.status.as_ref().and_then(|s| s.credential.as_ref());
         credential.is_some_and(|c| c.access_key_id != key)
     };
@@ -259,7 +259,7 @@ async fn change(scene: &Scene, manager: &str, change: serde_json::Value) -> Resu
 /// Waits until the status tells, or does not tell any more, what others did to
 /// the Secret.
 async fn until_told(scene: &Scene, wanted: Option<&str>) -> Result<()> {
-    let told = |r: &keylease::api::AwsCredentialRequest| {
+    let told = |r: &keylease_api::AwsCredentialRequest| {
         let condition = condition(r, "SecretModified");
         match wanted {
             None => condition.is_none(),

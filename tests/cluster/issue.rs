@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Secret;
-use keylease::api::Phase;
+use keylease_api::Phase;
 use keylease_testbed::aws::KeyDelay;
 use keylease_testbed::{FakeConfig, wait};
 use kube::api::{WatchEvent, WatchParams};

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use keylease::api::{AwsCredentialRequest, Phase};
+use keylease_api::{AwsCredentialRequest, Phase};
 use keylease_testbed::aws::{Call, UserView};
 use keylease_testbed::wait;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
@@ -174,7 +174,7 @@ async fn roles_and_accounts_wait_for_their_leases() -> Story {
     scene.ready("two").await?;
     scene.held("AwsRole", "holds").await?;
     scene.held("AwsAccount", "holds-second").await?;
-    let accounts: kube::Api<keylease::api::AwsAccount> = kube::Api::all(scene.client.clone());
+    let accounts: kube::Api<keylease_api::AwsAccount> = kube::Api::all(scene.client.clone());
     scene
         .roles()
         .delete("holds", &DeleteParams::default())

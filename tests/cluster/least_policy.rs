@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use keylease::api::Phase;
+use keylease_api::Phase;
 use keylease_testbed::{Moto, MotoOptions, Operator, paths};
 use serde_json::{Value, json};
 
@@ -143,7 +143,7 @@ async fn the_printed_policy_is_enough_and_needed() -> Story {
     };
     put(&without(&policy, "iam:DeleteUser")).await?;
     namespace.delete("kept").await?;
-    let stuck = |r: &keylease::api::AwsCredentialRequest| {
+    let stuck = |r: &keylease_api::AwsCredentialRequest| {
         let revoking = r.status.as_ref().and_then(|s| s.phase) == Some(Phase::Revoking);
         let ready = condition(r, "Ready");
         revoking && ready.is_some_and(|c| c.reason == "AwsAccessDenied")

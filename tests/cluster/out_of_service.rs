@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use aws_sdk_iam::types::StatusType;
-use keylease::api::AwsCredentialRequest;
+use keylease_api::AwsCredentialRequest;
 use keylease_testbed::aws::UserView;
 use keylease_testbed::wait;
 use serde_json::json;

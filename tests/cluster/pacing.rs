@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
-use keylease::api::Phase;
+use keylease_api::Phase;
 use keylease_testbed::aws::{Call, Outcome, Rate, UserView};
 use keylease_testbed::{FakeConfig, wait};
 use kube::api::ListParams;

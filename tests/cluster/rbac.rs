@@ -126,7 +126,7 @@ async fn main_road(cluster: &ControlPlane, namespace: &Namespace, env: &[(&str, 
         .secrets()
         .delete("lost", &Default::default())
         .await?;
-    let remade = |r: &keylease::api::AwsCredentialRequest| {
+    let remade = |r: &keylease_api::AwsCredentialRequest| {
         let seen = r.status.as_ref().and_then(|s| s.credential.as_ref());
         seen.is_some_and(|c| {
             aws.user(c.user_name.as_deref().unwrap_or_default())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use k8s_openapi::api::core::v1::Secret;
-use keylease::api::{AwsAccount, Condition, RootKey};
+use keylease_api::{AwsAccount, Condition, RootKey};
 use keylease_testbed::aws::{KeyDelay, KeyView};
 use keylease_testbed::aws_cli::{ROOT_KEY_ID, ROOT_SECRET};
 use keylease_testbed::operator::NAMESPACE;

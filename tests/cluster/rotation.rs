@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use k8s_openapi::api::apps::v1::Deployment;
-use keylease::api::{AwsCredentialRequest, Phase};
+use keylease_api::{AwsCredentialRequest, Phase};
 use keylease_testbed::aws::Outcome;
 use kube::Api;
 use kube::api::{Patch, PatchParams, PostParams};

@@ -97,7 +97,7 @@ async fn no_secret_is_told_anywhere() -> Story {
         .secrets()
         .delete("long", &DeleteParams::default())
         .await?;
-    let other = |r: &keylease::api::AwsCredentialRequest| {
+    let other = |r: &keylease_api::AwsCredentialRequest| {
         let credential = r.status.as_ref().and_then(|s| s.credential.as_ref());
         credential.is_some_and(|c| c.access_key_id != key)
     };

@@ -1,7 +1,7 @@
 //! The credential types that are sessions: one STS call, nothing to delete.
 
 use anyhow::Context;
-use keylease::api::Phase;
+use keylease_api::Phase;
 use serde_json::{Value, json};
 
 use crate::harness::{READ_ONLY, SOON, Scene, Story};

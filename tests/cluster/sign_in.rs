@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use keylease::api::AwsAccount;
+use keylease_api::AwsAccount;
 use keylease_testbed::aws_cli::{ROOT_KEY_ID, ROOT_SECRET};
 use keylease_testbed::{Fault, FaultKind, wait};
 use kube::Api;
@@ -57,9 +57,9 @@ async fn leases_end_in_time_while_sts_is_down() -> Story {
     scene.expect_nothing_left("expires").await?;
 
     scene.request("waits", json!({})).await?;
-    let asked = |r: &keylease::api::AwsCredentialRequest| {
+    let asked = |r: &keylease_api::AwsCredentialRequest| {
         let status = r.status.as_ref();
-        status.is_some_and(|s| s.phase != Some(keylease::api::Phase::Ready))
+        status.is_some_and(|s| s.phase != Some(keylease_api::Phase::Ready))
     };
     scene.until("waiting", "waits", SOON, asked).await?;
     let message = account_says(&scene, "default", "Unreachable").await?;

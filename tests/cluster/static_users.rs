@@ -2,7 +2,7 @@
 //! and left as it was.
 
 use anyhow::Context;
-use keylease::api::{AwsRole, Phase};
+use keylease_api::{AwsRole, Phase};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};

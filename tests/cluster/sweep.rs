@@ -8,8 +8,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Namespace;
-use keylease::api::{AwsAccount, AwsCredentialRequest, Phase};
-use keylease::plan::naming::{ClusterId, user_name};
+use keylease_api::{AwsAccount, AwsCredentialRequest, Phase};
+use keylease_core::plan::naming::{ClusterId, user_name};
 use keylease_testbed::aws::{Outcome, UserView};
 use keylease_testbed::{Fault, FaultKind, aws_cli, wait};
 use kube::api::{DeleteParams, Patch, PatchParams};
@@ -253,7 +253,7 @@ async fn what_others_did_in_aws_is_made_good() -> Story {
                 }
             })
             .await?;
-            let end = |s: &keylease::api::AwsCredentialRequestStatus| {
+            let end = |s: &keylease_api::AwsCredentialRequestStatus| {
                 s.lease.as_ref().map(|l| l.expires_at.clone())
             };
             let after = request.status.context("status")?;

@@ -58,10 +58,10 @@ async fn a_forged_intent_gets_no_credential() -> Story {
         .metadata
         .uid
         .context("uid")?;
-    let cluster = keylease::plan::naming::ClusterId(cluster);
+    let cluster = keylease_core::plan::naming::ClusterId(cluster);
     let mut intent = greedy(&annotation)?;
     intent["uid"] = json!(uid);
-    intent["userName"] = json!(keylease::plan::naming::user_name(
+    intent["userName"] = json!(keylease_core::plan::naming::user_name(
         &cluster, "forged", "app", &uid
     ));
     let patch = json!({"metadata": {"finalizers": ["keylease.dev/revoke"]}});

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use jiff::{SignedDuration, Timestamp};
-use keylease::api::AwsAccount;
+use keylease_api::AwsAccount;
 use keylease_testbed::aws::UserView;
 use keylease_testbed::{ControlPlane, Operator, wait};
 use kube::api::{Patch, PatchParams};

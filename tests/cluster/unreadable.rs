@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result, anyhow, ensure};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use keylease::api::crds;
+use keylease_api::crds;
 use keylease_testbed::wait;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};

@@ -5,7 +5,7 @@
 use serde_json::{Map, Number, Value, json};
 
 use super::{Kind, cases};
-use keylease::api::crds;
+use keylease_api::crds;
 
 /// Texts that are fine somewhere and odd elsewhere.
 const TEXTS: [&str; 34] = [
@@ -196,8 +196,8 @@ fn fields(schema: &Value) -> Vec<(String, Value)> {
 
 /// Decodes an object as the operator does; what of it could not be read.
 pub fn unreadable(kind: Kind, object: Value) -> Result<Option<String>, String> {
-    use keylease::api::{AwsAccount, AwsCredentialRequest, AwsRole};
-    use keylease::decode::Lenient;
+    use keylease_api::decode::Lenient;
+    use keylease_api::{AwsAccount, AwsCredentialRequest, AwsRole};
     macro_rules! read {
         ($kind:ty) => {
             serde_json::from_value::<Lenient<$kind>>(object)

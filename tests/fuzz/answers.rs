@@ -8,14 +8,14 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use keylease::api::AwsAccountSpec;
 use keylease::aws::{Calls, Credentials, Session, Signer, Tenure};
-use keylease::key_material::KeyMaterial;
 use keylease::leader::Leadership;
 use keylease::metrics::Metrics;
-use keylease::plan::effect::{Fault, FaultClass, Proof};
-use keylease::plan::session_spec::{SessionCall, SessionSpec};
-use keylease::text;
+use keylease_api::AwsAccountSpec;
+use keylease_api::text;
+use keylease_core::key_material::KeyMaterial;
+use keylease_core::plan::effect::{Fault, FaultClass, Proof};
+use keylease_core::plan::session_spec::{SessionCall, SessionSpec};
 
 use crate::harness::{Told, did, fuzz};
 use crate::samples;

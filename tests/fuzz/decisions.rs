@@ -5,13 +5,13 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use keylease::api::AwsCredentialRequest;
-use keylease::plan::admission::NamespaceView;
-use keylease::plan::effect::{Effect, Fault, FaultClass, Outcome, Proof};
-use keylease::plan::intent::user_name_of;
-use keylease::plan::view::{AccountView, HolderView, SecretHint, View};
-use keylease::plan::work::Work;
-use keylease::plan::{Look, Step, next};
+use keylease_api::AwsCredentialRequest;
+use keylease_core::plan::admission::NamespaceView;
+use keylease_core::plan::effect::{Effect, Fault, FaultClass, Outcome, Proof};
+use keylease_core::plan::intent::user_name_of;
+use keylease_core::plan::view::{AccountView, HolderView, SecretHint, View};
+use keylease_core::plan::work::Work;
+use keylease_core::plan::{Look, Step, next};
 
 use crate::harness::{Told, did, fuzz};
 use crate::promises;
@@ -224,7 +224,7 @@ impl Play<'_> {
         let lie = match effect {
             Effect::ListKeys => Outcome::Keys(Vec::new()),
             Effect::TakeInventory => Outcome::Inventory(None),
-            Effect::InspectUser => Outcome::User(keylease::plan::effect::Owner::Nobody),
+            Effect::InspectUser => Outcome::User(keylease_core::plan::effect::Owner::Nobody),
             Effect::ProveKey => Outcome::Proof(Proof::Unknown),
             Effect::Clear(_) | Effect::DeleteUser => failed(FaultClass::NotFound),
             _ => return truth.unwrap_or_else(failed),

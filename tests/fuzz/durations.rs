@@ -1,8 +1,8 @@
 //! Durations, as people write them in all three kinds.
 
 use jiff::SignedDuration;
-use keylease::api::{GoDuration, format_duration};
-use keylease::plan::ttl;
+use keylease_api::{GoDuration, format_duration};
+use keylease_core::plan::ttl;
 
 use crate::harness::{Told, did, fuzz};
 use crate::samples;

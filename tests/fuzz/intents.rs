@@ -1,7 +1,7 @@
 //! The intent annotation, which whoever may edit a request may edit.
 
-use keylease::api::AwsCredentialRequest;
-use keylease::plan::intent::{FINALIZER, INTENT_ANNOTATION, Intent, Permission, user_name_of};
+use keylease_api::AwsCredentialRequest;
+use keylease_core::plan::intent::{FINALIZER, INTENT_ANNOTATION, Intent, Permission, user_name_of};
 
 use crate::harness::{Told, did, fuzz};
 use crate::samples::{cluster, request};

@@ -4,13 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use keylease::api::{AwsCredentialRequest, AwsRole};
-use keylease::plan::intent::{identity_tags, user_name_of};
-use keylease::plan::naming::{is_user_name, user_path};
-use keylease::plan::ownership::{UserFacts, fill, user_tags};
-use keylease::plan::session_spec::{self, SessionCall};
-use keylease::plan::sweep::orphan::stand_in;
-use keylease::plan::ttl;
+use keylease_api::{AwsCredentialRequest, AwsRole};
+use keylease_core::plan::intent::{identity_tags, user_name_of};
+use keylease_core::plan::naming::{is_user_name, user_path};
+use keylease_core::plan::ownership::{UserFacts, fill, user_tags};
+use keylease_core::plan::session_spec::{self, SessionCall};
+use keylease_core::plan::sweep::orphan::stand_in;
+use keylease_core::plan::ttl;
 use serde::Deserialize;
 use serde_json::json;
 

@@ -1,10 +1,10 @@
 //! The three kinds, from any JSON that an API server could hand out.
 
-use keylease::api::{AwsAccount, AwsCredentialRequest, AwsRole};
 use keylease::cache::{Filed, Glance, slim};
-use keylease::decode::{Lenient, Salvage};
-use keylease::plan::admission::{NamespaceView, admit, check_role};
-use keylease::plan::view::Usage;
+use keylease_api::decode::{Lenient, Salvage};
+use keylease_api::{AwsAccount, AwsCredentialRequest, AwsRole};
+use keylease_core::plan::admission::{NamespaceView, admit, check_role};
+use keylease_core::plan::view::Usage;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -36,9 +36,9 @@ fn objects_judge(input: &[u8]) -> Told {
             &Usage::default(),
         );
         match admission {
-            keylease::plan::admission::Admission::Granted(_) => "granted",
-            keylease::plan::admission::Admission::NeedsNamespace => "needs namespace",
-            keylease::plan::admission::Admission::Refused(verdict) => verdict.reason.as_str(),
+            keylease_core::plan::admission::Admission::Granted(_) => "granted",
+            keylease_core::plan::admission::Admission::NeedsNamespace => "needs namespace",
+            keylease_core::plan::admission::Admission::Refused(verdict) => verdict.reason.as_str(),
         }
     });
     let admitted: Vec<_> = admitted.collect();

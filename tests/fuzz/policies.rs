@@ -1,6 +1,6 @@
 //! Policy documents: of roles, and of IAM groups, which others write.
 
-use keylease::plan::policy::{INLINE_QUOTA, check_document, combine};
+use keylease_core::plan::policy::{INLINE_QUOTA, check_document, combine};
 use serde_json::Value;
 
 use crate::harness::{Told, did, fuzz};

@@ -1,12 +1,12 @@
 //! What an effect must not be, whatever is true: `plan::Step`'s invariants, and
 //! whose users AWS is asked to change.
 
-use keylease::api::Credential;
-use keylease::plan::effect::{Attachment, Effect};
-use keylease::plan::intent::{STATIC_USER, has_finalizer, identity_tags, user_name_of};
-use keylease::plan::secret::SecretView;
-use keylease::plan::view::{HolderView, Seen, View};
-use keylease::plan::work::KeysFact;
+use keylease_api::Credential;
+use keylease_core::plan::effect::{Attachment, Effect};
+use keylease_core::plan::intent::{STATIC_USER, has_finalizer, identity_tags, user_name_of};
+use keylease_core::plan::secret::SecretView;
+use keylease_core::plan::view::{HolderView, Seen, View};
+use keylease_core::plan::work::KeysFact;
 
 use crate::world::World;
 

@@ -1,13 +1,13 @@
 //! IAM's credential report: CSV with names in it that others choose.
 
 use jiff::{SignedDuration, Timestamp};
-use keylease::api::AwsCredentialRequest;
-use keylease::plan::intent::user_name_of;
-use keylease::plan::naming::user_path;
-use keylease::plan::sweep::census::Census;
-use keylease::plan::sweep::report::CredentialReport;
-use keylease::plan::sweep::suspects::SuspectKind;
-use keylease::plan::sweep::{Limits, ListedUser, Picture, judge as sweep};
+use keylease_api::AwsCredentialRequest;
+use keylease_core::plan::intent::user_name_of;
+use keylease_core::plan::naming::user_path;
+use keylease_core::plan::sweep::census::Census;
+use keylease_core::plan::sweep::report::CredentialReport;
+use keylease_core::plan::sweep::suspects::SuspectKind;
+use keylease_core::plan::sweep::{Limits, ListedUser, Picture, judge as sweep};
 
 use crate::harness::{Told, did, fuzz};
 use crate::samples::cluster;

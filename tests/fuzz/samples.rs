@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use keylease::api::{AwsCredentialRequest, AwsRole};
-use keylease::plan::admission::AccountFacts;
-use keylease::plan::naming::ClusterId;
+use keylease_api::{AwsCredentialRequest, AwsRole};
+use keylease_core::plan::admission::AccountFacts;
+use keylease_core::plan::naming::ClusterId;
 use serde_json::{Value, json};
 
 /// Words of the three kinds.

@@ -3,10 +3,10 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use keylease::api::SecretTemplate;
-use keylease::key_material::KeyMaterial;
-use keylease::plan::lease::Term;
-use keylease::plan::secret::{MANAGED_BY, SecretView, check_template, render};
+use keylease_api::SecretTemplate;
+use keylease_core::key_material::KeyMaterial;
+use keylease_core::plan::lease::Term;
+use keylease_core::plan::secret::{MANAGED_BY, SecretView, check_template, render};
 use serde::Deserialize;
 
 use crate::harness::{Told, did, fuzz};
@@ -67,7 +67,7 @@ fn judge(input: &[u8]) -> Told {
 }
 
 /// Renders it with a key or a session; the number of entries.
-fn rendered(request: &keylease::api::AwsCredentialRequest, session: bool) -> Result<usize, String> {
+fn rendered(request: &keylease_api::AwsCredentialRequest, session: bool) -> Result<usize, String> {
     let at = |second| Timestamp::from_second(second).unwrap();
     let term = Term {
         issued_at: at(1_800_000_000),

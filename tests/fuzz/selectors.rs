@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
-use keylease::api::AllowedNamespaces;
-use keylease::plan::admission::allows;
+use keylease_api::AllowedNamespaces;
+use keylease_core::plan::admission::allows;
 use serde::Deserialize;
 
 use crate::harness::{Told, did, fuzz};

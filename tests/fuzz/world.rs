@@ -7,16 +7,16 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use keylease::api::{AwsCredentialRequest, AwsRole, Holder};
-use keylease::key_material::KeyMaterial;
-use keylease::plan::effect::{Attachment, Effect, FaultClass, Outcome, Owner, Proof};
-use keylease::plan::intent::{FINALIZER, INTENT_ANNOTATION};
-use keylease::plan::lease::Term;
-use keylease::plan::ownership::{UserFacts, adoptee, judge, user_tags};
-use keylease::plan::secret::key_in;
-use keylease::plan::secret::{SecretView, amendment, render};
-use keylease::plan::standing::Standing;
-use keylease::plan::view::{RoleHint, RoleView, SecretHint, View};
+use keylease_api::{AwsCredentialRequest, AwsRole, Holder};
+use keylease_core::key_material::KeyMaterial;
+use keylease_core::plan::effect::{Attachment, Effect, FaultClass, Outcome, Owner, Proof};
+use keylease_core::plan::intent::{FINALIZER, INTENT_ANNOTATION};
+use keylease_core::plan::lease::Term;
+use keylease_core::plan::ownership::{UserFacts, adoptee, judge, user_tags};
+use keylease_core::plan::secret::key_in;
+use keylease_core::plan::secret::{SecretView, amendment, render};
+use keylease_core::plan::standing::Standing;
+use keylease_core::plan::view::{RoleHint, RoleView, SecretHint, View};
 use serde::Deserialize;
 
 use crate::samples;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use keylease::api::{AwsCredentialRequest, AwsRole};
+use keylease_api::{AwsCredentialRequest, AwsRole};
 use keylease_testbed::aws::KeyDelay;
 use keylease_testbed::operator::printed_policy;
 use keylease_testbed::{FakeAws, FakeConfig, Operator, wait};

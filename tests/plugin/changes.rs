@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
-use keylease::api::{AwsCredentialRequest, Phase};
+use keylease_api::{AwsCredentialRequest, Phase};
 use keylease_testbed::wait;
 
 use crate::bed::{SOON, Scene};

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
-use keylease::api::AwsCredentialRequest;
+use keylease_api::AwsCredentialRequest;
 use keylease_testbed::wait;
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! `revoke` tells the truth: of what it reaches, and of when it is done.
 
 use anyhow::{Context, Result, ensure};
-use keylease::api::Phase;
+use keylease_api::Phase;
 use serde_json::json;
 
 use crate::bed::Scene;

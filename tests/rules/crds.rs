@@ -6,13 +6,12 @@ use std::path::Path;
 use std::process::Command;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use keylease::api;
 use serde_json::Value;
 
 const KEYLEASE: &str = env!("CARGO_BIN_EXE_keylease");
 
 fn crd(kind: &str) -> CustomResourceDefinition {
-    let all = api::crds().into_iter();
+    let all = keylease_api::crds().into_iter();
     all.into_iter()
         .find(|crd| crd.spec.names.kind == kind)
         .expect("a kind of ours")
@@ -48,7 +47,7 @@ fn undescribed(schema: &Value, path: &str, found: &mut Vec<String>) -> usize {
 /// `kubectl explain` says something about every field of ours.
 #[test]
 fn every_field_is_described() {
-    for crd in api::crds() {
+    for crd in keylease_api::crds() {
         let kind = &crd.spec.names.kind;
         let mut missing = Vec::new();
         let seen = undescribed(&schema(&crd), kind, &mut missing);
@@ -60,7 +59,7 @@ fn every_field_is_described() {
 /// No field may be null: `has()` in a rule would take it for set.
 #[test]
 fn no_field_is_nullable() {
-    for crd in api::crds() {
+    for crd in keylease_api::crds() {
         let text = serde_json::to_string(&crd).unwrap();
         assert!(!text.contains("\"nullable\""), "{}", crd.spec.names.kind);
     }
@@ -112,7 +111,7 @@ fn the_printed_definitions_are_the_same() {
         .filter(|document| !document.trim().is_empty())
         .map(|document| serde_saphyr::from_str(document).unwrap())
         .collect();
-    assert_eq!(printed, api::crds());
+    assert_eq!(printed, keylease_api::crds());
 }
 
 /// Names, short names, scope and category.
@@ -169,7 +168,7 @@ fn requests_have_their_columns() {
 /// Columns show something: every path leads to a field of the schema.
 #[test]
 fn columns_lead_to_fields() {
-    for crd in api::crds() {
+    for crd in keylease_api::crds() {
         let schema = schema(&crd);
         for column in crd.spec.versions[0]
             .additional_printer_columns

@@ -1,6 +1,6 @@
 //! The table of cases against the CEL rules, evaluated in this process.
 
-use keylease::api::{AwsAccount, AwsCredentialRequest, AwsRole, crds};
+use keylease_api::{AwsAccount, AwsCredentialRequest, AwsRole, crds};
 use serde_json::Value;
 
 use crate::common_rules::{By, Kind, cases, updates};

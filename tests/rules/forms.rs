@@ -1,8 +1,8 @@
 //! One rule for names of AWS, wherever they are judged: the definitions, the
 //! reconciler, the command line and the chart's schema agree on one table.
 
-use keylease::api::forms::{self, Form};
-use keylease::api::{AwsAccount, AwsRole};
+use keylease_api::forms::{self, Form};
+use keylease_api::{AwsAccount, AwsRole};
 use regex::Regex;
 use serde_json::{Value, json};
 

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use keylease::api::crds;
+use keylease_api::crds;
 use serde_json::Value;
 
 use crate::common_rules::Kind;

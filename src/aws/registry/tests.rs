@@ -1,13 +1,13 @@
 //! Who may be asked for what, by name and by uid.
 
 use super::*;
-use crate::api::{AwsAccount, AwsAccountSpec};
 use crate::aws::{Calls, Credentials, Signer, http, roots::Roots};
-use crate::key_material::KeyMaterial;
 use crate::leader::Leadership;
 use crate::metrics::Metrics;
-use crate::plan::account;
 use crate::proxy::Proxies;
+use keylease_api::{AwsAccount, AwsAccountSpec};
+use keylease_core::key_material::KeyMaterial;
+use keylease_core::plan::account;
 
 const HERE: &str = "111122223333";
 

@@ -14,10 +14,10 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 
 use super::*;
-use crate::api::{AssumeRole, AwsAccount};
 use crate::aws::chain::Limits;
 use crate::metrics::Metrics;
-use crate::plan::account::judge;
+use keylease_api::{AssumeRole, AwsAccount};
+use keylease_core::plan::account::judge;
 
 /// Answers by the text of the request: status and body, or never.
 #[derive(Clone)]
@@ -240,7 +240,7 @@ async fn a_call_without_credentials_was_not_sent() {
     let answer = |_: &str| error(403, "AccessDenied", "not authorized");
     let candidate = prepared(&[FIRST], answer).await;
     let account = account(&[FIRST]);
-    let facts = crate::plan::account::facts(&account, "123456789012", "", "eu-west-1");
+    let facts = keylease_core::plan::account::facts(&account, "123456789012", "", "eu-west-1");
     let fault = candidate
         .session(facts, crate::aws::Tenure::assumed())
         .list_keys("a")

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::Args;
-use crate::plan::naming::user_name_pattern;
-use crate::plan::standing::QUARANTINE;
+use keylease_core::plan::naming::user_name_pattern;
+use keylease_core::plan::standing::QUARANTINE;
 
 /// Calls that read one user or take from it, on users of ours. IAM authorises
 /// them on the user's ARN, and on the name without a path where it finds no

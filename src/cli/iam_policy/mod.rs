@@ -5,7 +5,7 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
-use crate::plan::account::DEFAULT_PATH;
+use keylease_core::plan::account::DEFAULT_PATH;
 use parse::{account_id, iam_arn, name, partition, policy_arn, user_arn, user_path};
 
 /// Characters, white space left out, that AWS takes as one managed policy.

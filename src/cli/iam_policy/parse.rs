@@ -1,6 +1,6 @@
 //! The arguments' values, each with a sentence on what it has to look like.
 
-use crate::plan::root_rotation::user_of;
+use keylease_core::plan::root_rotation::user_of;
 
 /// How long an IAM path may be that we put users on; we append to it.
 const MAX_PATH: usize = 256;

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::document::policy;
 use super::parse::{iam_arn, partition, user_arn};
 use super::{Args, MANAGED_POLICY};
-use crate::plan::naming::{ClusterId, user_name, user_name_pattern};
+use keylease_core::plan::naming::{ClusterId, user_name, user_name_pattern};
 
 const USER: &str = "arn:aws:iam::123456789012:user/keylease-operator";
 const BOUNDARY: &str = "arn:aws:iam::123456789012:policy/b";

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::client::{MANAGER, Session};
 use super::error::Failure;
 use super::when;
-use crate::api::{AwsCredentialRequest, GoDuration, Lease};
-use crate::decode::Lenient;
+use keylease_api::decode::Lenient;
+use keylease_api::{AwsCredentialRequest, GoDuration, Lease};
 
 /// The annotation that asks for a rotation. Each new time rotates once.
 const ROTATE_AT: &str = "keylease.dev/rotate-at";

@@ -14,8 +14,8 @@ use super::key::IssuedKey;
 use super::shared::{self, Followed};
 use super::signals::Signals;
 use super::wait::{self, Judgement, Patience};
-use crate::api::{AwsCredentialRequest, AwsCredentialRequestSpec, GoDuration, NameRef, Phase};
-use crate::decode::Lenient;
+use keylease_api::decode::Lenient;
+use keylease_api::{AwsCredentialRequest, AwsCredentialRequestSpec, GoDuration, NameRef, Phase};
 
 /// How long a request that nobody ends stays after its lease, so that those of
 /// a plugin that was killed do not pile up.

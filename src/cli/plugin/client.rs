@@ -10,10 +10,10 @@ use kube::{Api, Client, Resource};
 use super::error::{Call, Failure};
 use super::paint::one_line;
 use crate::act::HasStatus;
-use crate::api::{AwsCredentialRequest, AwsRole};
 use crate::cli::cluster::{self, Flags};
-use crate::decode::Lenient;
-use crate::plan::naming::is_object_name;
+use keylease_api::decode::Lenient;
+use keylease_api::{AwsCredentialRequest, AwsRole};
+use keylease_core::plan::naming::is_object_name;
 
 /// Objects in one answer of a list.
 const PAGE: u32 = 500;

@@ -10,7 +10,7 @@ use super::error::{Call, Failure};
 use super::paint::{self, Paint, Tint, one_line, phase_tint, phase_word};
 use super::table::{Cell, Table};
 use super::{wait, when};
-use crate::api::{AwsCredentialRequest, Condition, Credential, Lease};
+use keylease_api::{AwsCredentialRequest, Condition, Credential, Lease};
 
 /// Show lease, credential, conditions and events of one request.
 #[derive(clap::Args)]

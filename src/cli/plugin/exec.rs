@@ -17,7 +17,7 @@ use super::sharing::Sharing;
 use super::signals::{self, Signals};
 use super::wait::Patience;
 use super::{output, when};
-use crate::api::GoDuration;
+use keylease_api::GoDuration;
 
 /// How long to wait for the revocation after the command has ended.
 const REVOCATION_PATIENCE: Duration = Duration::from_secs(5);

@@ -10,7 +10,7 @@ use super::client::Session;
 use super::error::Failure;
 use super::wait::{self, Judgement, Patience};
 use super::when;
-use crate::api::{AwsCredentialRequest, GoDuration, Lease, OnExpiry, Phase, format_duration};
+use keylease_api::{AwsCredentialRequest, GoDuration, Lease, OnExpiry, Phase, format_duration};
 
 /// The time that a credential has left when it is handed out, at least. SDKs
 /// refresh 5 minutes before the end.
@@ -314,7 +314,7 @@ mod tests {
     #[test]
     fn the_length_is_that_of_one_lease_not_of_all_its_renewals() {
         let mut renewed = request(7200, 86_400, json!({}));
-        renewed.spec.renew = Some(crate::api::Renew {
+        renewed.spec.renew = Some(keylease_api::Renew {
             at: at(3000).to_string().as_str().into(),
             increment: Some("10m".into()),
         });

@@ -10,7 +10,7 @@ use super::sharing::Sharing;
 use super::signals::Signals;
 use super::wait::Patience;
 use super::{paint, when};
-use crate::api::GoDuration;
+use keylease_api::GoDuration;
 
 /// How long to wait for the credential.
 const PATIENCE: Duration = Duration::from_secs(120);

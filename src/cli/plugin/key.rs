@@ -3,8 +3,8 @@
 use k8s_openapi::api::core::v1::Secret;
 use zeroize::Zeroizing;
 
-use crate::api::{AwsCredentialRequest, Lease, SecretKeys};
-use crate::plan::secret::SecretView;
+use keylease_api::{AwsCredentialRequest, Lease, SecretKeys};
+use keylease_core::plan::secret::SecretView;
 
 /// A key with its lease.
 ///

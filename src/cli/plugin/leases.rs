@@ -8,7 +8,7 @@ use super::error::Failure;
 use super::paint::{self, Paint, phase_tint, phase_word};
 use super::table::{Cell, Table};
 use super::{wait, when};
-use crate::api::{AwsCredentialRequest, Phase};
+use keylease_api::{AwsCredentialRequest, Phase};
 
 /// List leases.
 #[derive(clap::Args)]

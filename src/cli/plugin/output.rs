@@ -109,7 +109,7 @@ fn pretty(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Lease;
+    use keylease_api::Lease;
 
     fn key(secret: &str, token: Option<&str>) -> IssuedKey {
         let lease: Lease = serde_json::from_value(json!({

@@ -4,7 +4,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use super::error::Failure;
-use crate::api::Phase;
+use keylease_api::Phase;
 
 /// What a colour is to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use super::client::{Session, Target};
 use super::error::Failure;
 use super::wait::{self, Judgement, Patience};
 use super::{ask, paint, when};
-use crate::api::{AwsCredentialRequest, GoDuration, Lease};
+use keylease_api::{AwsCredentialRequest, GoDuration, Lease};
 
 /// Difference between what was asked for and what was given that rounding to
 /// seconds and the way to the operator explain.

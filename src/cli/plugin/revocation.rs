@@ -13,8 +13,8 @@ use super::error::{Call, Failure};
 use super::progress::Progress;
 use super::revoked::{Marks, is_live_before};
 use super::wait::{self, Patience};
-use crate::api::{AwsCredentialRequest, AwsRole};
-use crate::decode::Lenient;
+use keylease_api::decode::Lenient;
+use keylease_api::{AwsCredentialRequest, AwsRole};
 
 /// What was heard so far.
 struct Standing {

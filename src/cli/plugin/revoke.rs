@@ -14,8 +14,8 @@ use super::paint::{self, Paint};
 use super::revoked::{self, Affected, Marks, Tally};
 use super::wait::Patience;
 use super::{claim, revocation, when};
-use crate::api::{AwsCredentialRequest, AwsRole};
-use crate::decode::Lenient;
+use keylease_api::decode::Lenient;
+use keylease_api::{AwsCredentialRequest, AwsRole};
 
 /// End leases before their time.
 ///

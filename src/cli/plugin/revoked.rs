@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::table::Table;
 use super::{wait, when};
-use crate::api::{AwsCredentialRequest, Credential, Lease, OnExpiry, Phase};
+use keylease_api::{AwsCredentialRequest, Credential, Lease, OnExpiry, Phase};
 
 /// Roles with the time before which what they issued is revoked.
 pub(super) type Marks = BTreeMap<String, Timestamp>;

@@ -11,8 +11,8 @@ use super::paint::{self, Paint, Tint};
 use super::table::{Cell, Table};
 use jiff::SignedDuration;
 
-use crate::api::{AwsRole, AwsRoleSpec, ConditionType, format_duration, get_condition};
-use crate::plan;
+use keylease_api::{AwsRole, AwsRoleSpec, ConditionType, format_duration, get_condition};
+use keylease_core::plan;
 
 /// List roles, and whether the current namespace may use them.
 #[derive(clap::Args)]

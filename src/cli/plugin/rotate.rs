@@ -8,7 +8,7 @@ use super::client::Target;
 use super::error::Failure;
 use super::wait::{self, Judgement, Patience};
 use super::{ask, paint, when};
-use crate::api::{AwsCredentialRequest, Phase};
+use keylease_api::{AwsCredentialRequest, Phase};
 
 /// Put a new key into the Secret of a request.
 ///

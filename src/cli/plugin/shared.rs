@@ -13,8 +13,8 @@ use super::error::Failure;
 use super::fresh::{self, Remedy};
 use super::key::IssuedKey;
 use super::wait::{self, Judgement, Patience};
-use crate::api::{AwsCredentialRequest, Phase};
-use crate::decode::Lenient;
+use keylease_api::decode::Lenient;
+use keylease_api::{AwsCredentialRequest, Phase};
 
 /// What came of waiting for a request that may be somebody else's.
 pub(super) enum Followed {

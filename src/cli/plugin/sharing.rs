@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use super::claim::Order;
 use super::error::Failure;
 use super::{fresh, when};
-use crate::api::{GoDuration, format_duration};
+use keylease_api::{GoDuration, format_duration};
 
 /// Name and sharing of the request.
 #[derive(clap::Args)]

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::client::Session;
 use super::error::Failure;
 use super::progress::Progress;
-use crate::api::{AwsCredentialRequest, ConditionType, OnExpiry, Phase, get_condition};
+use keylease_api::{AwsCredentialRequest, ConditionType, OnExpiry, Phase, get_condition};
 
 /// What the state of a request means to the one who waits.
 pub(super) enum Judgement<T> {
@@ -127,7 +127,7 @@ pub(super) fn is_refusal(error: &watcher::Error) -> bool {
 
 fn humane(patience: Duration) -> String {
     jiff::SignedDuration::try_from(patience)
-        .map_or_else(|_| format!("{patience:?}"), crate::api::format_duration)
+        .map_or_else(|_| format!("{patience:?}"), keylease_api::format_duration)
 }
 
 /// The `Ready` condition in one line: `Proving: the key was made and …`.

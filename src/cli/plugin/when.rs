@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::{AwsCredentialRequest, GoDuration, Phase, format_duration};
+use keylease_api::{AwsCredentialRequest, GoDuration, Phase, format_duration};
 
 /// A length in its two largest units, rounded down: `31d`, `5h3m`, `12m30s`.
 pub(super) fn short(duration: SignedDuration) -> String {

@@ -16,12 +16,12 @@ use super::context::{Concerned, Context};
 use super::desk::Folder;
 use super::ledger::Change;
 use super::waiting_room::{Line, Seat, Wish};
-use crate::api::{AwsCredentialRequest, AwsRole};
 use crate::cache::Filed;
-use crate::plan::pacing::{self, Priority};
-use crate::plan::reasons::Verdict;
-use crate::plan::view::{RoleHint, View};
-use crate::plan::{self, LONGEST_SLEEP, Step, adopted};
+use keylease_api::{AwsCredentialRequest, AwsRole};
+use keylease_core::plan::pacing::{self, Priority};
+use keylease_core::plan::reasons::Verdict;
+use keylease_core::plan::view::{RoleHint, View};
+use keylease_core::plan::{self, LONGEST_SLEEP, Step, adopted};
 
 /// When to look again at a request that waits for its turn, should the call be
 /// missed. (An end that comes meanwhile is looked at in time.)

@@ -8,8 +8,8 @@ use crate::audit;
 use crate::cache::due;
 use crate::controller::context::Context;
 use crate::metrics::first_issue;
-use crate::plan::effect::{Effect, FaultClass, Outcome};
-use crate::plan::view::View;
+use keylease_core::plan::effect::{Effect, FaultClass, Outcome};
+use keylease_core::plan::view::View;
 
 /// Tells log, metrics and neighbours what happened.
 pub(super) fn note(effect: &Effect, outcome: &Outcome, view: &View, account: &str, ctx: &Context) {

@@ -9,13 +9,13 @@ use tracing::Instrument;
 use super::{note, until_then};
 use crate::controller::context::Context;
 use crate::controller::waiting_room::Seat;
-use crate::key_material::KeyMaterial;
-use crate::plan::effect::{Attachment, Effect, Fault, FaultClass, Outcome};
-use crate::plan::intent::has_finalizer;
-use crate::plan::pacing;
-use crate::plan::view::{AccountView, RoleView, View};
-use crate::plan::{self, Step, backoff};
 use crate::traces::spans::{self, Journey};
+use keylease_core::key_material::KeyMaterial;
+use keylease_core::plan::effect::{Attachment, Effect, Fault, FaultClass, Outcome};
+use keylease_core::plan::intent::has_finalizer;
+use keylease_core::plan::pacing;
+use keylease_core::plan::view::{AccountView, RoleView, View};
+use keylease_core::plan::{self, Step, backoff};
 
 /// Steps that one reconciliation may take. The longest way, a user with every
 /// quota used up taken down, has about 60; past this something goes in

@@ -4,9 +4,9 @@ use futures::StreamExt;
 use futures::channel::mpsc::UnboundedReceiver;
 use jiff::Timestamp;
 
+use super::super::fixtures::request;
 use super::*;
-use crate::plan::pacing::Urgency;
-use crate::plan::tests::request;
+use keylease_core::plan::pacing::Urgency;
 
 struct Room {
     room: Arc<WaitingRoom>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use k8s_openapi::api::core::v1::{Namespace as CoreNamespace, Secret};
 use k8s_openapi::api::events::v1::Event;
-use keylease::api::{AwsAccount, AwsCredentialRequest, AwsRole, Condition, Phase, crds};
+use keylease_api::{AwsAccount, AwsCredentialRequest, AwsRole, Condition, Phase, crds};
 use keylease_testbed::wait;
 use kube::api::{
     ApiResource, DeleteParams, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams,

@@ -4,7 +4,6 @@
 use std::ops::Deref;
 
 use anyhow::{Context, Result, bail, ensure};
-use keylease::api;
 use keylease_testbed::operator::{NAMESPACE, forget_state};
 use keylease_testbed::pool::{Lent, Pool};
 use keylease_testbed::{Contents, ControlPlane, ControlPlaneOptions, paths, wait};
@@ -116,7 +115,8 @@ impl Plane {
 
     async fn install(&mut self) -> Result<()> {
         let cluster = &self.cluster;
-        let definitions = json!({"apiVersion": "v1", "kind": "List", "items": api::crds()});
+        let definitions =
+            json!({"apiVersion": "v1", "kind": "List", "items": keylease_api::crds()});
         cluster
             .kubectl_apply(&definitions.to_string())
             .await

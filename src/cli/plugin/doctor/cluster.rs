@@ -6,7 +6,7 @@ use super::super::client::{ACCOUNTS, REQUESTS, ROLES, Session, list};
 use super::super::{wait, when};
 use super::Finding;
 use crate::act::HasStatus;
-use crate::api::{
+use keylease_api::{
     AwsAccount, AwsCredentialRequest, AwsRole, Condition, ConditionType, Phase, get_condition,
 };
 

@@ -8,7 +8,6 @@ use serde_json::Value;
 
 use super::super::client::Session;
 use super::Finding;
-use crate::api;
 
 const INSTALL: &str =
     "install Keylease: helm install keylease charts/keylease, or kubectl apply -k deploy/";
@@ -18,7 +17,7 @@ const INSTALL: &str =
 pub(super) async fn check(session: &Session) -> Vec<Finding> {
     let api: Api<CustomResourceDefinition> = Api::all(session.client.clone());
     let mut findings = Vec::new();
-    for ours in api::crds() {
+    for ours in keylease_api::crds() {
         let name = ours.metadata.name.clone().unwrap_or_default();
         findings.push(match api.get_opt(&name).await {
             Ok(Some(theirs)) => compare(&name, &ours, &theirs),
@@ -33,7 +32,7 @@ pub(super) async fn check(session: &Session) -> Vec<Finding> {
 }
 
 async fn discover(session: &Session) -> Finding {
-    let version = format!("{}/v1alpha1", api::GROUP);
+    let version = format!("{}/v1alpha1", keylease_api::GROUP);
     match session.client.list_api_group_resources(&version).await {
         Ok(list) => {
             let known: BTreeSet<_> = list.resources.iter().map(|r| r.name.as_str()).collect();
@@ -107,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_missing_field_is_named() {
-        let ours = &api::crds()[2];
+        let ours = &keylease_api::crds()[2];
         assert_eq!(compare("x", ours, ours).level, Level::Ok);
         let mut text = serde_json::to_value(ours).unwrap();
         let schema = &mut text["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
