@@ -33,6 +33,10 @@ tools=${TOOLS_BIN:-target/tools/bin}
 "$tools/promtool" check rules --lint-fatal charts/keylease/files/alerts.yaml
 "$tools/promtool" test rules tests/alerts.yaml
 "$tools/dashboard" check charts/keylease/files/dashboard.json
+step "files for other tools: Argo CD, Flux, k9s, Kyverno, krew"
+tools/integrations/build.sh
+tools/python/setup.sh
+tools/integrations.sh check
 step "licences and bans"
 PATH=$(realpath "$tools"):$PATH
 if command -v cargo-deny >/dev/null; then
