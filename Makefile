@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo walkthrough dashboard test e2e e2e-kind node-tools check crashes simulate fuzz chaos bench tools crds reference build release image chart install-plugin clean
+.PHONY: help demo walkthrough dashboard test e2e e2e-kind node-tools check crashes simulate fuzz chaos bench tools crds integrations reference build release image chart install-plugin clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -18,6 +18,7 @@ dashboard: build tools ## Look at the dashboard: a day's work in two minutes, sc
 	@tools/dashboard.sh
 
 test: tools ## Pass every test that runs here
+	@tools/integrations/build.sh
 	@tools/test.sh
 
 e2e: ## The image and the chart on a real node, with an application (needs root)
@@ -71,6 +72,9 @@ chart: crds ## Bring the chart's CRDs, deploy/ and the charts' READMEs up to dat
 	@tools/helm/build.sh
 	@tools/python/setup.sh
 	@tools/chart.sh write
+
+integrations: ## Write what is made of the files in integrations/ anew
+	@tools/integrations.sh write
 
 reference: build ## Write docs/reference/ anew
 	target/debug/keylease reference --dir docs/reference

@@ -45,6 +45,10 @@ tools=${TOOLS_BIN:-target/tools/bin}
 "$tools/promtool" check rules --lint-fatal charts/keylease/files/alerts.yaml
 "$tools/promtool" test rules tests/alerts.yaml
 "$tools/dashboard" check charts/keylease/files/dashboard.json
+step "files for other tools: Argo CD, Flux, k9s, Kyverno, krew"
+tools/integrations/build.sh
+tools/python/setup.sh
+tools/integrations.sh check
 PATH=$(realpath "$tools"):$PATH
 step "the documentation as a site"
 if command -v mdbook >/dev/null; then

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Secret;
-use keylease_api::{AwsAccount, AwsCredentialRequest};
+use keylease_api::{AwsAccount, AwsCredentialRequest, Phase};
 use keylease_testbed::aws_cli::{ROOT_KEY_ID, ROOT_SECRET};
 use keylease_testbed::operator::NAMESPACE;
 use keylease_testbed::wait;
@@ -150,7 +150,9 @@ async fn a_deleted_account_takes_its_leases_with_it() -> Story {
 
     let api: Api<AwsAccount> = Api::all(scene.client.clone());
     api.delete(name, &DeleteParams::default()).await?;
-    scene.refused("app", "Revoked").await?;
+    let revoked =
+        |r: &AwsCredentialRequest| r.status.as_ref().and_then(|s| s.phase) == Some(Phase::Revoked);
+    scene.until("Revoked", "app", SOON, revoked).await?;
     scene.expect_nothing_left("app").await?;
     wait::until("the account's end", SOON, || async {
         api.get_opt(name).await.ok()?.is_none().then_some(())
@@ -311,7 +313,8 @@ spec: {policyName: account-untold, validationActions: [Deny]}
         let metrics = scene.bed.operator.lock().await.metrics().await;
         let metrics = metrics.map_err(|e| e.to_string())?;
         let account = api.get("account-untold").await.map_err(|e| e.to_string())?;
-        match account.status.is_none() && metrics.contains(refused) {
+        let seen = account.status.as_ref().and_then(|s| s.observed_generation);
+        match seen == Some(-1) && metrics.contains(refused) {
             true => Ok(()),
             false => Err(format!("{:?}", account.status)),
         }

@@ -303,7 +303,8 @@ async fn a_lease_ends_by_itself() -> Story {
         let status = request.status.clone().context("no status")?;
         assert_eq!(status.phase, Some(Phase::Expired));
         assert!(status.credential.is_none() && status.secret_name.is_none());
-        for (type_, wanted) in [("Ready", "False"), ("Usable", "False"), ("Revoked", "True")] {
+        assert!(condition(&request, "Ready").is_none(), "it ended as asked");
+        for (type_, wanted) in [("Usable", "False"), ("Revoked", "True")] {
             let condition = condition(&request, type_).context(type_)?;
             assert_eq!(
                 (condition.status.as_str(), condition.reason.as_str()),

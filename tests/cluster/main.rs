@@ -20,6 +20,7 @@ mod faults;
 mod foreign_secrets;
 mod harness;
 mod issue;
+mod kstatus;
 mod leadership;
 mod leases;
 mod least_policy;

@@ -5,6 +5,7 @@ mod bed;
 mod changes;
 mod doctor;
 mod exec;
+mod flux;
 mod issue;
 mod kubeconfigs;
 mod min_left;

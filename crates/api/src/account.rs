@@ -243,6 +243,8 @@ pub struct AwsAccountStatus {
     pub sweep_halt: Option<SweepHalt>,
 
     /// `Ready`: whether requests can be served, and if not, why.
+    /// `Stalled`: `True` beside a `Ready` that is `False` until a person changes
+    /// something; absent else.
     /// `RootRotation`: whether the operator's own key is replaced on time, and
     /// if not, why; absent where that is not asked for.
     /// `Swept`: whether every IAM user of ours belongs to a request, and if
@@ -253,7 +255,8 @@ pub struct AwsAccountStatus {
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 
-    /// The `metadata.generation` that this status speaks of.
+    /// The `metadata.generation` that this status speaks of; -1 before the
+    /// operator has looked at the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 }

@@ -10,8 +10,12 @@ use crate::text::one_line;
 /// far a credential has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConditionType {
-    /// The object does what it is there for.
+    /// The object does what it is there for. Absent from a request whose lease
+    /// ended as asked.
     Ready,
+    /// `Ready` is false until a person changes something. Only there while it is
+    /// so.
+    Stalled,
     /// AWS holds a credential for this request.
     Issued,
     /// The credential was proven to work and the Secret holds it.
@@ -40,6 +44,7 @@ impl ConditionType {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ready => "Ready",
+            Self::Stalled => "Stalled",
             Self::Issued => "Issued",
             Self::Usable => "Usable",
             Self::Revoked => "Revoked",
@@ -92,6 +97,26 @@ pub fn set_condition(
     }
 }
 
+/// Sets or takes away `Stalled` for what `Ready` says just now: it is there, with
+/// the same words, beside a `Ready` that is false until a person acts.
+pub fn set_stalled(conditions: &mut Vec<Condition>, needs_a_person: bool, now: Timestamp) {
+    let kind = ConditionType::Stalled;
+    let ready = get_condition(conditions, ConditionType::Ready);
+    let told = ready.filter(|c| needs_a_person && c.status == "False");
+    match told.cloned() {
+        Some(ready) => set_condition(
+            conditions,
+            kind,
+            true,
+            &ready.reason,
+            &ready.message,
+            ready.observed_generation,
+            now,
+        ),
+        None => conditions.retain(|c| c.type_ != kind.as_str()),
+    }
+}
+
 /// The condition of that type, if it was ever set.
 pub fn get_condition(conditions: &[Condition], kind: ConditionType) -> Option<&Condition> {
     conditions.iter().find(|c| c.type_ == kind.as_str())
@@ -136,5 +161,33 @@ mod tests {
         );
         assert_eq!(all[0].last_transition_time, Time(at(3)));
         assert_eq!(all.len(), 1);
+    }
+
+    #[test]
+    fn stalled_is_there_only_beside_a_ready_that_is_false_until_a_person_acts() {
+        let at = |s| Timestamp::from_second(s).unwrap();
+        let ready = ConditionType::Ready;
+        let stalled = |all: &[Condition]| {
+            let found = get_condition(all, ConditionType::Stalled)?;
+            assert_eq!(found.status, "True");
+            Some((found.reason.clone(), found.last_transition_time.0))
+        };
+        let mut all = Vec::new();
+        set_stalled(&mut all, true, at(0));
+        assert!(all.is_empty(), "without Ready there is nothing to say");
+        set_condition(&mut all, ready, false, "A", "", Some(1), at(1));
+        set_stalled(&mut all, true, at(1));
+        assert_eq!(stalled(&all), Some(("A".to_owned(), at(1))));
+        set_condition(&mut all, ready, false, "B", "", Some(1), at(2));
+        set_stalled(&mut all, true, at(2));
+        assert_eq!(stalled(&all), Some(("B".to_owned(), at(1))));
+        let before = all.clone();
+        set_stalled(&mut all, true, at(3));
+        assert_eq!(all, before, "said twice, it is the same");
+        set_stalled(&mut all, false, at(4));
+        assert_eq!(stalled(&all), None);
+        set_condition(&mut all, ready, true, "C", "", Some(1), at(5));
+        set_stalled(&mut all, true, at(5));
+        assert_eq!(stalled(&all), None);
     }
 }

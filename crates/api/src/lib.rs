@@ -24,7 +24,7 @@ pub mod text;
 mod time;
 
 pub use account::*;
-pub use conditions::{Condition, ConditionType, get_condition, set_condition};
+pub use conditions::{Condition, ConditionType, get_condition, set_condition, set_stalled};
 pub use defects::Defects;
 pub use duration::{BadDuration, GoDuration, format_duration};
 pub use request::*;
@@ -32,10 +32,12 @@ pub use request_status::*;
 pub use role::*;
 pub use time::{BadTime, Rfc3339};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSON,
+};
 use kube::{CustomResourceExt, KubeSchema};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The API group of every kind of ours.
 pub const GROUP: &str = "keylease.dev";
@@ -47,7 +49,8 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         AwsRole::crd(),
         AwsCredentialRequest::crd(),
     ];
-    all.into_iter().map(without_nullable).collect()
+    let all = all.into_iter().map(without_nullable);
+    all.map(with_default_status).collect()
 }
 
 /// Takes `nullable` off every field. The generator puts it on each optional
@@ -71,6 +74,21 @@ fn without_nullable(crd: CustomResourceDefinition) -> CustomResourceDefinition {
         serde_json::from_value(value)
     });
     stripped.unwrap_or(crd)
+}
+
+/// Gives every object a status that speaks of no version of its spec, until the
+/// operator has looked at it. To tools that wait by kstatus, an object without a
+/// status is one that is done.
+fn with_default_status(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    for version in &mut crd.spec.versions {
+        let schema = version.schema.as_mut();
+        let schema = schema.and_then(|s| s.open_api_v3_schema.as_mut());
+        let fields = schema.and_then(|s| s.properties.as_mut());
+        if let Some(status) = fields.and_then(|f| f.get_mut("status")) {
+            status.default = Some(JSON(json!({"observedGeneration": -1})));
+        }
+    }
+    crd
 }
 
 /// A reference to a cluster-scoped object of this group, by name alone: no

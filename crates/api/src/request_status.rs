@@ -36,6 +36,9 @@ pub struct AwsCredentialRequestStatus {
     /// `Rotating` while another key is due: `True` while it is being made,
     /// `False` where it cannot be, with what to change. The lease in force runs
     /// on to its end all the same, and stays `Ready`.
+    /// `Stalled` is `True` beside a `Ready` that is `False` until a person
+    /// changes something, and absent else. A lease that ended as asked (`Expired`,
+    /// `Revoked`) has no `Ready`; `Revoked` says why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -53,7 +56,9 @@ pub struct AwsCredentialRequestStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure_time: Option<Time>,
 
-    /// The `metadata.generation` that this status speaks of.
+    /// The `metadata.generation` that this status speaks of; -1 before the
+    /// operator has looked at the object. Every edit of the spec is acknowledged
+    /// here, also one that counts for the next key only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 }

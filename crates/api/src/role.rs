@@ -385,11 +385,14 @@ pub struct AwsRoleStatus {
     pub revoked_before: Option<Time>,
 
     /// `Ready`: whether requests of this role can be served, and if not, why.
+    /// `Stalled`: `True` beside a `Ready` that is `False` until a person changes
+    /// something; absent else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 
-    /// The `metadata.generation` that this status speaks of.
+    /// The `metadata.generation` that this status speaks of; -1 before the
+    /// operator has looked at the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 }

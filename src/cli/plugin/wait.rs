@@ -130,10 +130,13 @@ fn humane(patience: Duration) -> String {
         .map_or_else(|_| format!("{patience:?}"), keylease_api::format_duration)
 }
 
-/// The `Ready` condition in one line: `Proving: the key was made and …`.
+/// The `Ready` condition in one line: `Proving: the key was made and …`. A lease that
+/// ended as asked has none; there it is `Revoked`.
 pub(super) fn ready_line(request: &AwsCredentialRequest) -> String {
     let conditions = request.status.as_ref().map(|s| s.conditions.as_slice());
-    match get_condition(conditions.unwrap_or_default(), ConditionType::Ready) {
+    let told = |kind| get_condition(conditions.unwrap_or_default(), kind);
+    let ended = || told(ConditionType::Revoked).filter(|c| c.status == "True");
+    match told(ConditionType::Ready).or_else(ended) {
         Some(ready) => format!("{}: {}", ready.reason, ready.message),
         None => "waiting for the operator (is it running? kubectl keylease doctor)".to_owned(),
     }

@@ -8,7 +8,9 @@ use super::lease::truncate;
 use super::reasons::Reason;
 use super::sign_in::{Failure, Kept, SignIn, SignInStep};
 use keylease_api::forms::Form;
-use keylease_api::{AwsAccount, AwsAccountSpec, AwsAccountStatus, ConditionType, set_condition};
+use keylease_api::{
+    AwsAccount, AwsAccountSpec, AwsAccountStatus, ConditionType, set_condition, set_stalled,
+};
 
 /// Path under which users are made where the account names none.
 pub const DEFAULT_PATH: &str = "/keylease/";
@@ -88,6 +90,20 @@ fn rejected(failure: &Failure) -> String {
 }
 
 impl AccountVerdict {
+    /// Whether it stays so until a person changes the account, its credentials, or
+    /// what AWS lets them do. A Secret that is not there may still come.
+    fn needs_a_person(&self) -> bool {
+        let word = self.reason;
+        let ours = [Reason::Unreadable, Reason::TwinHolds].map(Reason::as_str);
+        let of_sign_in = [
+            "WrongAccount",
+            "CredentialsRejected",
+            "AccessDenied",
+            "SignInRefused",
+        ];
+        !self.ready && (ours.contains(&word) || of_sign_in.contains(&word))
+    }
+
     /// The same where the session that there was is kept.
     #[must_use]
     pub fn with(self, kept: Kept, arn: &str, expires: Option<Timestamp>) -> Self {
@@ -145,6 +161,7 @@ pub fn tell(
     now: Timestamp,
 ) {
     status.observed_generation = account.metadata.generation;
+    let now = truncate(now);
     set_condition(
         &mut status.conditions,
         ConditionType::Ready,
@@ -152,8 +169,9 @@ pub fn tell(
         verdict.reason,
         &verdict.message,
         account.metadata.generation,
-        truncate(now),
+        now,
     );
+    set_stalled(&mut status.conditions, verdict.needs_a_person(), now);
 }
 
 /// The status after a judgement. The id and ARN of a sign-in that worked stay
@@ -234,6 +252,7 @@ pub fn facts(account: &AwsAccount, account_id: &str, arn: &str, region: &str) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keylease_api::get_condition;
     use crate::plan::effect::Fault;
 
     fn account(expected: Option<&str>) -> AwsAccount {
@@ -285,6 +304,47 @@ mod tests {
         assert!(verdict.message.contains("111122223333"));
         assert!(judge(&account(Some("111122223333")), &identity()).ready);
         assert!(judge(&account(None), &identity()).ready);
+    }
+
+    #[test]
+    fn an_account_is_stalled_where_a_person_has_to_act() {
+        let now = Timestamp::from_second(1_000).unwrap();
+        let stalled = |account: &AwsAccount, sign_in: &SignIn, kept| {
+            let arn = "arn:aws:iam::111122223333:user/root";
+            let verdict = judge(account, sign_in).with(kept, arn, None);
+            let status = status(account, sign_in, kept, &verdict, now);
+            let told = get_condition(&status.conditions, ConditionType::Stalled).cloned();
+            told.map(|c| c.reason)
+        };
+        let rejected = failed(FaultClass::BadCredentials, "InvalidClientTokenId");
+        let wrong = account(Some("999999999999"));
+        let mended = signed_in();
+        let ended = Kept::Ended;
+        assert_eq!(
+            stalled(&wrong, &identity(), ended).as_deref(),
+            Some("WrongAccount")
+        );
+        let rejected_word = Some("CredentialsRejected");
+        assert_eq!(stalled(&mended, &rejected, ended).as_deref(), rejected_word);
+        let to_revoke = stalled(&mended, &rejected, Kept::ToRevoke);
+        assert_eq!(to_revoke.as_deref(), rejected_word);
+        assert_eq!(
+            stalled(&mended, &rejected, Kept::Whole),
+            None,
+            "it is ready"
+        );
+        assert_eq!(stalled(&mended, &unreachable(), ended), None);
+        let missing = SignIn::NoCredentials("there is no Secret".into());
+        assert_eq!(stalled(&mended, &missing, ended), None, "it may come");
+        let mut was = wrong;
+        let verdict = judge(&was, &identity());
+        was.status = Some(status(&was, &identity(), ended, &verdict, now));
+        was.spec.expected_account_id = None;
+        assert_eq!(
+            stalled(&was, &identity(), ended),
+            None,
+            "gone when it moves"
+        );
     }
 
     #[test]

@@ -149,7 +149,7 @@ pub(super) fn begin(view: &View, new: Intent, now: Timestamp) -> Step {
         return step;
     }
     match located(view, new, now) {
-        Ok(intent) => Step::Do(Effect::Begin(Box::new(intent))),
+        Ok(intent) => issue::begin(view, intent, now),
         Err(step) => step,
     }
 }

@@ -11,7 +11,7 @@ use super::secret::SecretView;
 use super::view::{AccountView, View};
 use super::work::{KeysFact, SETTLE, UserFact};
 use super::{Look, Step, adopted, backoff, revocation, status};
-use crate::api::PreviousKey;
+use keylease_api::PreviousKey;
 
 /// Why everything is taken down.
 #[derive(Clone, Debug, PartialEq, Eq)]

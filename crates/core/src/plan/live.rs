@@ -173,7 +173,8 @@ fn check_drift(active: &Active<'_>) -> Option<Step> {
 }
 
 /// The Secret holds the key, and nothing is due: what the status told of the
-/// making of another one is taken back, and what others did to the Secret told.
+/// making of another one is taken back, what others did to the Secret told, and an
+/// edit acknowledged.
 fn settle(active: &Active<'_>) -> Option<Step> {
     let &Active { view, now, .. } = active;
     let facts = active.secret()?;
@@ -185,6 +186,7 @@ fn settle(active: &Active<'_>) -> Option<Step> {
         None => status::settled(view, now),
     };
     let report = report.or_else(|| status::secret_remarked(view, facts, now));
+    let report = report.or_else(|| status::acknowledged(view, now));
     Some(report.map_or_else(|| active.wait(), Step::Do))
 }
 
@@ -304,6 +306,7 @@ pub(super) fn is_resting(view: &View, now: Timestamp) -> bool {
         && !doubtful
         && !asked
         && told
+        && status::is_acknowledged(view)
         && !view.rotating()
         && now < next_due(view, lease)
 }
@@ -383,6 +386,9 @@ fn unreadable_wish(view: &View) -> Option<Verdict> {
 pub(super) fn after_the_end(view: &View, now: Timestamp) -> Step {
     if intent::has_finalizer(&view.request) {
         return Step::Do(Effect::Release);
+    }
+    if let Some(report) = status::acknowledged_at_the_end(view, now) {
+        return Step::Do(report);
     }
     let Some(after) = &view.request.spec.ttl_after_expiry else {
         return Step::Rest;

@@ -221,6 +221,19 @@ impl Reason {
             _ => Phase::Issuing,
         }
     }
+
+    /// Whether what is not ready for this reason stays so until a person changes
+    /// something: no passing of time, and no object that is still to come, helps.
+    pub fn needs_a_person(self) -> bool {
+        match self {
+            Self::Unreadable
+            | Self::RevocationDenied
+            | Self::KeyInactive
+            | Self::Quarantined
+            | Self::TwinHolds => true,
+            _ => self.phase_without_credential() == Phase::Failed,
+        }
+    }
 }
 
 /// A reason with its sentence for a person: what is wrong and what to change.

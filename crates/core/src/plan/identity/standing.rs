@@ -6,9 +6,9 @@ use super::later;
 use super::record::{Stopped, Why};
 use super::timing::FORGET;
 use super::view::{Stage, View};
+use keylease_api::{AwsAccount, AwsAccountStatus, ConditionType, set_condition, set_stalled};
 use crate::plan::lease::truncate;
 use crate::plan::reasons::{Reason, Verdict};
-use keylease_api::{AwsAccount, AwsAccountStatus, ConditionType, set_condition};
 
 /// Annotation on an account by which a person lets this cluster go on: its value
 /// is the code that the condition tells.
@@ -138,5 +138,7 @@ pub fn tell(
     set(ConditionType::Unique, *standing == Standing::Alone);
     if standing.obstacle(account).is_some() {
         set(ConditionType::Ready, false);
+        let needs_a_person = verdict.reason.needs_a_person();
+        set_stalled(&mut status.conditions, needs_a_person, truncate(now));
     }
 }

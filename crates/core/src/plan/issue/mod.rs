@@ -77,7 +77,7 @@ fn first_key(view: &View, granted: Granted, now: Timestamp) -> Step {
         }
         (Granted::Session(spec), None) => session::issue(view, &spec, now),
         (Granted::User(new), None) if new.adopted => adopted::begin(view, new, now),
-        (Granted::User(new), None) => Step::Do(Effect::Begin(Box::new(new))),
+        (Granted::User(new), None) => begin(view, new, now),
         // An intent that a former process wrote goes on if the role still says the
         // same.
         (Granted::User(new), Some(old)) if old.adopted && new.adopted => {
@@ -90,6 +90,12 @@ fn first_key(view: &View, granted: Granted, now: Timestamp) -> Step {
         (Granted::User(new), Some(old)) if old.makes_the_same(&new) => build(view, old, now),
         (_, Some(_)) => changed(),
     }
+}
+
+/// From here on a refusal counts as a failed attempt.
+pub(super) fn begin(view: &View, intent: Intent, now: Timestamp) -> Step {
+    let moves = status::moves_again(view, now);
+    Step::Do(moves.unwrap_or_else(|| Effect::Begin(Box::new(intent))))
 }
 
 /// Another key or session for a lease in force. It goes on as what it is; the

@@ -2,14 +2,14 @@
 
 use jiff::Timestamp;
 
+use keylease_api::{
+    AwsCredentialRequestStatus, ConditionType, Phase, get_condition, set_condition, set_stalled,
+};
 use crate::plan::effect::{Announcement, Effect, Report};
 use crate::plan::lease::truncate;
 use crate::plan::reasons::{Reason, Verdict};
 use crate::plan::secret::SecretView;
 use crate::plan::view::View;
-use keylease_api::{
-    AwsCredentialRequestStatus, ConditionType, Phase, get_condition, set_condition,
-};
 
 /// A status in the making: the old one with some parts replaced.
 pub(super) struct Draft<'a> {
@@ -22,8 +22,14 @@ pub(super) struct Draft<'a> {
 impl<'a> Draft<'a> {
     pub(super) fn of(view: &'a View, phase: Phase, now: Timestamp) -> Self {
         let mut status = view.request.status.clone().unwrap_or_default();
+        let generation = view.request.metadata.generation;
         status.phase = Some(phase);
-        status.observed_generation = view.request.metadata.generation;
+        status.observed_generation = generation;
+        // A status is written as a whole: what it leaves as it was is true of the
+        // spec as it is now.
+        for condition in &mut status.conditions {
+            condition.observed_generation = generation;
+        }
         let draft = Self {
             view,
             status,
@@ -41,6 +47,9 @@ impl<'a> Draft<'a> {
     pub(super) fn without(mut self, kind: ConditionType) -> Self {
         let conditions = &mut self.status.conditions;
         conditions.retain(|c| c.type_ != kind.as_str());
+        if kind == ConditionType::Ready {
+            set_stalled(conditions, false, self.now);
+        }
         self
     }
 
@@ -87,6 +96,9 @@ impl<'a> Draft<'a> {
             generation,
             self.now,
         );
+        if kind == ConditionType::Ready {
+            set_stalled(conditions, reason.needs_a_person(), self.now);
+        }
         self
     }
 
@@ -126,8 +138,16 @@ impl<'a> Draft<'a> {
 
     /// `None` when the object says all this already.
     pub(super) fn report_news(self, event: Announcement) -> Option<Effect> {
-        let same = self.view.request.status.as_ref() == Some(&self.status);
-        (!same).then(|| self.report(Some(event)))
+        self.is_news().then(|| self.report(Some(event)))
+    }
+
+    /// The same, without an event.
+    pub(super) fn report_quietly(self) -> Option<Effect> {
+        self.is_news().then(|| self.report(None))
+    }
+
+    fn is_news(&self) -> bool {
+        self.view.request.status.as_ref() != Some(&self.status)
     }
 }
 

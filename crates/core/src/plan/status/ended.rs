@@ -55,8 +55,11 @@ pub(in crate::plan) fn revoked(view: &View, now: Timestamp) -> Effect {
 
 fn ended(view: &View, phase: Phase, reason: Reason, why: &str, now: Timestamp) -> Effect {
     let message = format!("{why}; {}", what_is_gone(view));
+    // Whoever waits by kstatus takes a `Ready` that is false for work in progress,
+    // and this is done.
     let mut draft = Draft::of(view, phase, now)
-        .not_ready(reason, &message)
+        .without(ConditionType::Ready)
+        .set(ConditionType::Usable, false, reason, &message)
         .set(ConditionType::Issued, false, reason, &message)
         .set(ConditionType::Revoked, true, reason, &message)
         .remark(None)

@@ -1,5 +1,6 @@
 //! What the status says in each state, and the event that goes with it.
 
+mod acknowledged;
 mod draft;
 mod ended;
 mod next_key;
@@ -7,6 +8,9 @@ mod remarked;
 mod restarts;
 mod suspended;
 
+pub(super) use acknowledged::{
+    acknowledged, acknowledged_at_the_end, is_acknowledged, moves_again,
+};
 pub(super) use ended::{expired, lapsed, revocation_blocked, revoked, revoking};
 pub(super) use next_key::{rotation_told, settled};
 pub(super) use remarked::{secret_remarked, tells_remark};
@@ -247,7 +251,12 @@ pub(super) fn unreadable(view: &View, now: Timestamp) -> Option<Effect> {
         (None, _) => {
             let message =
                 format!("the request cannot be read ({what}); {remedy}. Nothing is issued for it");
-            (draft.not_ready(Reason::Unreadable, &message), message)
+            let draft = match view.stage().is_over() {
+                // What ended as asked is through, readable or not.
+                true => draft,
+                false => draft.not_ready(Reason::Unreadable, &message),
+            };
+            (draft, message)
         }
     };
     draft.report_news(announce(Reason::Unreadable, &message, true))

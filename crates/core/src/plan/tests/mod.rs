@@ -9,6 +9,7 @@ mod in_force;
 mod leases;
 mod operator;
 mod outages;
+mod readiness;
 mod renewals;
 mod revocations;
 mod rotations;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::mark;
+use super::view::AccountView;
 use keylease_api::{
     AllowedNamespaces, AwsCredentialRequest, AwsCredentialRequestSpec, AwsRole, AwsRoleSpec,
     AwsRoleStatus, Defects, IamUser, NameRef, RoleTtl,
@@ -115,6 +117,11 @@ pub(crate) fn request() -> AwsCredentialRequest {
     request.metadata.generation = Some(1);
     request.metadata.resource_version = Some("1".into());
     request
+}
+
+/// An account that is signed in to.
+pub(crate) fn account() -> AccountView {
+    world().account
 }
 
 /// A world with that role and that request.
