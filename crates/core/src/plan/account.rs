@@ -252,8 +252,8 @@ pub fn facts(account: &AwsAccount, account_id: &str, arn: &str, region: &str) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use keylease_api::get_condition;
     use crate::plan::effect::Fault;
+    use keylease_api::get_condition;
 
     fn account(expected: Option<&str>) -> AwsAccount {
         AwsAccount::new(

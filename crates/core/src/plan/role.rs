@@ -96,8 +96,8 @@ fn judge(role: &AwsRole, account: &AccountView, unfit: Option<&Verdict>) -> Judg
 #[cfg(test)]
 mod tests {
     use super::*;
-    use keylease_api::get_condition;
     use crate::plan::tests;
+    use keylease_api::get_condition;
 
     /// What `Ready` and `Stalled` say, after another judgement of the same role.
     fn told(role: &mut AwsRole, account: &AccountView) -> (String, Option<String>) {

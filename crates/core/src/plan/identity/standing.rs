@@ -6,9 +6,9 @@ use super::later;
 use super::record::{Stopped, Why};
 use super::timing::FORGET;
 use super::view::{Stage, View};
-use keylease_api::{AwsAccount, AwsAccountStatus, ConditionType, set_condition, set_stalled};
 use crate::plan::lease::truncate;
 use crate::plan::reasons::{Reason, Verdict};
+use keylease_api::{AwsAccount, AwsAccountStatus, ConditionType, set_condition, set_stalled};
 
 /// Annotation on an account by which a person lets this cluster go on: its value
 /// is the code that the condition tells.

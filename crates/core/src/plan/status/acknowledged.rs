@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 
 use super::draft::Draft;
-use keylease_api::{ConditionType, Phase, get_condition};
 use crate::plan::effect::Effect;
 use crate::plan::reasons::Reason;
 use crate::plan::view::View;
+use keylease_api::{ConditionType, Phase, get_condition};
 
 /// Whether the status speaks of the spec as it is. Whoever waits for an edit goes
 /// by it, also where that counts for the next key only, or for nothing any more.

@@ -2,14 +2,14 @@
 
 use jiff::Timestamp;
 
-use keylease_api::{
-    AwsCredentialRequestStatus, ConditionType, Phase, get_condition, set_condition, set_stalled,
-};
 use crate::plan::effect::{Announcement, Effect, Report};
 use crate::plan::lease::truncate;
 use crate::plan::reasons::{Reason, Verdict};
 use crate::plan::secret::SecretView;
 use crate::plan::view::View;
+use keylease_api::{
+    AwsCredentialRequestStatus, ConditionType, Phase, get_condition, set_condition, set_stalled,
+};
 
 /// A status in the making: the old one with some parts replaced.
 pub(super) struct Draft<'a> {

@@ -151,7 +151,19 @@ impl Sim {
             };
             let key = match &effect {
                 Effect::Clear(what) => what.to_string(),
-                Effect::Report(report) => format!("{:?}", report.status.phase),
+                Effect::Report(report) => {
+                    let status = &report.status;
+                    let failed = status.last_failure_time.as_ref().map(|t| t.0);
+                    let previous = status.previous.as_ref().map(|p| p.remove_at.0);
+                    let ends = status.lease.as_ref().map(|l| l.expires_at.0);
+                    format!(
+                        "{:?} until {ends:?} (old key: {previous:?}; {:?} failures: {failed:?}; \
+                         wall {})",
+                        status.phase,
+                        status.failures,
+                        self.wall()
+                    )
+                }
                 _ => String::new(),
             };
             format!(
