@@ -137,6 +137,7 @@ impl Sim {
             _ => failed(FaultClass::NoAnswer),
         };
         let who = errand.who;
+        let wall = self.wall();
         self.tell(|| {
             let told = match &outcome {
                 Outcome::Failed(fault) => fault.class.as_str().to_owned(),
@@ -161,7 +162,7 @@ impl Sim {
                          wall {})",
                         status.phase,
                         status.failures,
-                        self.wall()
+                        wall
                     )
                 }
                 _ => String::new(),
