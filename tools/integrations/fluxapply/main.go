@@ -66,7 +66,7 @@ func apply(ctx context.Context, in io.Reader, out io.Writer) error {
 }
 
 // options are those of a Kustomization with nothing but a path and a source, in
-// kustomize-controller 1.7: the managers whose writes it undoes above all. A
+// kustomize-controller 1.9: the managers whose writes it undoes above all. A
 // manager is known by the beginning of its name.
 func options() ssa.ApplyOptions {
 	options := ssa.DefaultApplyOptions()
