@@ -117,7 +117,7 @@ async fn expect_nothing(cluster: &Cluster) -> Result<()> {
     let account = cluster
         .kubectl(&["get", "awsaccount", "default", "-o", "json"])
         .await?;
-    for left in ["behind", "finalizers", "deletionTimestamp", "status"] {
+    for left in ["behind", "finalizers", "deletionTimestamp", "conditions"] {
         ensure!(!account.contains(left), "{left}: {account}");
     }
     cluster.kubectl(&["get", "clusterrole", "view"]).await?;

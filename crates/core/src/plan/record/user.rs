@@ -151,6 +151,9 @@ pub(super) fn cleared(work: &mut Work, attachment: &Attachment, now: Timestamp) 
             keys.retain(|k| k != id);
         }
     }
+    // Another attempt has to put it on again.
+    work.granted
+        .retain(|permission, _| Attachment::from(permission) != *attachment);
     work.cleared.insert(attachment.clone());
 }
 

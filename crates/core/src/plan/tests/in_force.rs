@@ -96,6 +96,9 @@ fn a_rotation_that_is_refused_leaves_the_lease_as_it_was() {
             assert_ne!(in_secret(&world), "AKIA1", "{why}: {:?}", world.applied);
             assert_eq!(is(&world, ConditionType::Rotating), None, "{why}");
             assert_eq!(status(&world).previous.unwrap().access_key_id, "AKIA1");
+            let on_it = &world.user.as_ref().unwrap().on_it;
+            let other = Attachment::ManagedPolicy(OTHER.into());
+            assert!(on_it.contains(&other), "{why}: {:?}", world.applied);
         }
     }
 }

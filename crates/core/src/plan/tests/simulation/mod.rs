@@ -157,10 +157,13 @@ fn whatever_happens_the_promises_hold_when_it_is_over() {
 /// draws the same from them: keys of a static user that a new process listed
 /// too early, a live lease taken back as if it were half-made, a session that
 /// was delivered over and over when it had ended, one that followed a revoked one
-/// because a cache did not know, and a lease whose finalizer somebody took off
-/// while its lost Secret was being restored.
-const RARE: [u64; 7] = [
-    1_002_175, 2_057_716, 2_086_020, 3_004_629, 4_100_152, 6_005_356, 7_000_519,
+/// because a cache did not know, a lease whose finalizer somebody took off while
+/// its lost Secret was being restored, a removal that was denied and repeated
+/// without a pause, a lease of a clock that was ahead whose lost key no sweep saw,
+/// and a key whose permission an attempt before had taken off again.
+const RARE: [u64; 10] = [
+    1_002_175, 2_057_716, 2_086_020, 3_004_629, 4_100_152, 4_100_530, 4_104_783, 4_118_327,
+    6_005_356, 7_000_519,
 ];
 
 #[test]
