@@ -7,6 +7,7 @@
 - Every path of the repository that stands in backticks exists; one of a Rust
   file may leave out the folders that it begins with. CHANGELOG.md is left out:
   it tells of the past.
+- Every source file that a manifest names, as the reason for a right, exists.
 - Every page below docs/ is in docs/SUMMARY.md once, and nothing else is.
 - docs/reference/annotations.md names every keylease.dev/ key that the source
   has, and no other.
@@ -37,6 +38,7 @@ HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
 SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 PATH = re.compile(r"^[\w.@*{},-]+(/[\w.@*{},-]*)*$")
 STAGE = re.compile(r"Self::\w+(?:\(_\))? => \"([A-Z]\w*)\"")
+SOURCE = re.compile(r"\bsrc/[\w/]+\.rs\b")
 KEY = re.compile(r"keylease\.dev/([a-z][a-z0-9-]*)")
 
 
@@ -122,6 +124,15 @@ def check_paths(pages, files):
                         yield f"{name}:{number}: `{code}`: there is no such path"
 
 
+def check_manifests(files):
+    for name in sorted(files):
+        if name.startswith(("charts/", "deploy/")) and name.endswith((".yaml", ".tpl")):
+            for number, line in enumerate((ROOT / name).read_text(encoding="utf-8").splitlines(), 1):
+                for path in SOURCE.findall(line):
+                    if path not in files:
+                        yield f"{name}:{number}: {path}: there is no such file"
+
+
 def check_summary():
     summary = DOCS / "SUMMARY.md"
     text = summary.read_text(encoding="utf-8")
@@ -166,7 +177,10 @@ def check_stages(files):
 def main():
     files = set(tracked())
     pages = sorted(f for f in files if f.endswith(".md"))
-    checks = (check_links(pages), check_paths(pages, files), check_summary(), check_keys(files), check_stages(files))
+    checks = (
+        check_links(pages), check_paths(pages, files), check_manifests(files),
+        check_summary(), check_keys(files), check_stages(files),
+    )
     problems = [problem for check in checks for problem in check]
     print("\n".join(problems) or f"{len(pages)} pages: links, paths and the table of contents are right")
     return bool(problems)
