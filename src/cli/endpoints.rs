@@ -15,8 +15,8 @@ use crate::telemetry::LogLevel;
 
 #[derive(clap::Args)]
 pub(super) struct EndpointArgs {
-    /// Address of /healthz and /readyz, for the kubelet: plain HTTP. [::] is every
-    /// address of IPv6 and IPv4.
+    /// Address of /healthz and /readyz, for the kubelet: plain HTTP. The default is
+    /// every address of IPv6 and IPv4.
     #[arg(long, env = "KEYLEASE_HTTP_ADDR", default_value = "[::]:8080")]
     http_addr: SocketAddr,
 

@@ -116,13 +116,18 @@ pub(super) fn remove_previous(view: &View, previous: &PreviousKey, now: Timestam
     if view.work.cleared.contains(&key) {
         return Step::Do(status::previous_removed(view, now));
     }
+    match paused_since(view, previous.remove_at.0, now) {
+        Some(at) => Step::Wait(at),
+        None => when_reachable(view, Effect::Clear(key), now),
+    }
+}
+
+/// Until when there is a pause, if something failed since then.
+pub(super) fn paused_since(view: &View, then: Timestamp, now: Timestamp) -> Option<Timestamp> {
     let status = view.request.status.as_ref();
     let failed = status.and_then(|s| s.last_failure_time.as_ref());
-    let tried = failed.is_some_and(|failed| failed.0 >= previous.remove_at.0);
-    match backoff::paused(&view.request, now) {
-        Some(at) if tried => Step::Wait(at),
-        _ => when_reachable(view, Effect::Clear(key), now),
-    }
+    failed.filter(|failed| failed.0 >= then)?;
+    backoff::paused(&view.request, now)
 }
 
 /// An effect on a user that lives on: as soon as its account can be reached.

@@ -223,7 +223,8 @@ fn end_at_expiry(active: &Active<'_>) -> Option<Step> {
         let overlap = ttl::overlap(&view.request, length(lease)).unwrap_or_default();
         let over = now.duration_since(lease.expires_at.0) >= overlap;
         let dead = view.secret_is_shown() || view.work.cleared.contains(&key);
-        let goes = over && !dead;
+        let paused = ending::paused_since(view, lease.expires_at.0, now).is_some();
+        let goes = over && !dead && !paused;
         return goes.then(|| ending::when_reachable(view, Effect::Clear(key), now));
     }
     let ending = match standing::ends_for_good(view) {

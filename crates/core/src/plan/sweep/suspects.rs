@@ -1,7 +1,7 @@
 //! Leases to doubt: what AWS tells about all users at once does not go with
 //! what their requests say.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::Picture;
 use super::census::{Claim, LiveClaim};
@@ -83,7 +83,7 @@ pub(super) fn find(picture: &Picture) -> Vec<Suspect> {
                 told_directly(user, live, picture).or_else(|| told_by_report(live, picture))
             } else {
                 // Users made after the list are not on it.
-                (live.issued_at < picture.listed_at).then_some(SuspectKind::UserMissing)
+                began_before(live, picture.listed_at, picture).then_some(SuspectKind::UserMissing)
             };
             kind.map(|kind| suspect(claim, kind))
         })
@@ -99,6 +99,13 @@ fn is_here(live: &LiveClaim, picture: &Picture) -> bool {
     live.account_id == picture.account_id && path.starts_with(&picture.path) && !live.changing
 }
 
+/// Whether the lease began before that. When one began whose beginning lies ahead,
+/// as a clock that was wrong wrote it, is not known: it is looked at.
+fn began_before(live: &LiveClaim, then: Timestamp, picture: &Picture) -> bool {
+    let ahead = live.issued_at.duration_since(picture.listed_at) > SKEW;
+    ahead || live.issued_at < then
+}
+
 /// What needs no report.
 fn told_directly(user: &String, live: &LiveClaim, picture: &Picture) -> Option<SuspectKind> {
     if picture.quarantined.contains(user) {
@@ -111,7 +118,7 @@ fn told_directly(user: &String, live: &LiveClaim, picture: &Picture) -> Option<S
 fn told_by_report(live: &LiveClaim, picture: &Picture) -> Option<SuspectKind> {
     let report = picture.report.as_ref()?;
     // A report that was made before the key says nothing about it.
-    if live.issued_at >= report.generated {
+    if !began_before(live, report.generated, picture) {
         return None;
     }
     let row = report.row(&live.arn)?;
@@ -121,7 +128,7 @@ fn told_by_report(live: &LiveClaim, picture: &Picture) -> Option<SuspectKind> {
 fn judge(live: &LiveClaim, row: &ReportRow) -> Option<SuspectKind> {
     let latest = live.issued_at.checked_add(SKEW).unwrap_or(live.issued_at);
     let active = row.active_keys.len();
-    let young = |made: &Option<jiff::Timestamp>| made.is_some_and(|made| made > latest);
+    let young = |made: &Option<Timestamp>| made.is_some_and(|made| made > latest);
     if active == 0 {
         Some(SuspectKind::KeyMissing)
     } else if active > live.keys {

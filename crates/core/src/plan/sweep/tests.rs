@@ -300,6 +300,13 @@ fn the_report_and_the_list_cast_doubt_on_leases() {
         picture.report = Some(report(&[(&arn(&user.name), &fields)], at(30)));
         let kinds: Vec<_> = suspects::find(&picture).iter().map(|s| s.kind).collect();
         assert_eq!(kinds, Vec::from_iter(expected), "{name}");
+        // When a lease of a clock that was ahead began is not known.
+        let ahead = served(name, at(25 * 60));
+        let mut told = self::picture(vec![user.clone()], &[ahead]);
+        told.report = Some(report(&[(&arn(&user.name), &fields)], at(30)));
+        let young = expected == Some(SuspectKind::KeyReplaced);
+        let doubted = expected.filter(|_| !young).is_some();
+        assert_eq!(!suspects::find(&told).is_empty(), doubted, "{name}");
         // A report from before the lease says nothing about it.
         picture.report = Some(report(&[(&arn(&user.name), &fields)], at(-1)));
         assert!(suspects::find(&picture).is_empty(), "{name}");
@@ -314,6 +321,10 @@ fn a_user_that_is_not_listed_is_doubted_if_it_was_there_before_the_list() {
     };
     assert!(missing(served("old", at(0))));
     assert!(!missing(served("new", at(60))));
+    assert!(missing(served(
+        "by a clock that was a day ahead",
+        at(25 * 60)
+    )));
     assert!(!missing(request("waiting")));
     let change = |change: fn(&mut Credential)| {
         let mut request = served("moved", at(0));

@@ -160,9 +160,7 @@ impl Sim {
                     format!(
                         "{:?} until {ends:?} (old key: {previous:?}; {:?} failures: {failed:?}; \
                          wall {})",
-                        status.phase,
-                        status.failures,
-                        wall
+                        status.phase, status.failures, wall
                     )
                 }
                 _ => String::new(),

@@ -37,7 +37,7 @@ mod tenants;
 mod weather;
 mod wishes;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -75,19 +75,26 @@ fn play(seed: u64, flaw: Option<Flaw>, traced: bool) -> Result<(), String> {
     let mut end = end + SignedDuration::from_mins(QUIET);
     sim.run_until(end);
     let mut found = check::quiet(&sim);
+    let mut told = BTreeSet::new();
     let patience = match sim.sweep_interval {
         None => PATIENCE,
         Some(_) => PATIENCE_WITH_SWEEPS,
     };
     for _ in 0..patience {
-        if found.is_ok() || sim.violation.is_some() {
+        let (Err(wrong), None) = (&found, &sim.violation) else {
             break;
-        }
+        };
+        told.insert(wrong.clone());
         end += SignedDuration::from_mins(1);
         sim.run_until(end);
         found = check::quiet(&sim);
     }
-    let wrong = sim.violation.take().or(found.err());
+    // What was wrong at some minutes only may be a rotation under way.
+    let all = |last| {
+        told.insert(last);
+        told.into_iter().collect::<Vec<_>>().join("; at others: ")
+    };
+    let wrong = sim.violation.take().or(found.err().map(all));
     wrong.map_or(Ok(()), |wrong| {
         let trace = sim.trace.unwrap_or_default();
         let trace: Vec<_> = trace.into();
