@@ -3,7 +3,7 @@
 //! The way of an object through the code: `controller` is called by kube-rs,
 //! `observe` gathers what is true, [`keylease_core`] decides on one step as a pure
 //! function, `act` and `aws` perform it, and around again until there is
-//! nothing left to do. `docs/architecture.md` has the drawing.
+//! nothing left to do. `docs/architecture.md` follows one request through it.
 
 pub mod act;
 pub mod audit;

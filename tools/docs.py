@@ -4,8 +4,10 @@
     tools/docs.py            all checks; exit code 1 where one fails
 
 - Every relative link, and every anchor in it, leads somewhere.
-- Every path of the repository that stands in backticks exists. CHANGELOG.md is
-  left out: it tells of the past.
+- Every path of the repository that stands in backticks exists; one of a Rust
+  file may leave out the folders that it begins with. CHANGELOG.md is left out:
+  it tells of the past.
+- Every source file that a manifest names, as the reason for a right, exists.
 - Every page below docs/ is in docs/SUMMARY.md once, and nothing else is.
 - docs/reference/annotations.md names every keylease.dev/ key that the source
   has, and no other.
@@ -36,6 +38,7 @@ HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
 SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 PATH = re.compile(r"^[\w.@*{},-]+(/[\w.@*{},-]*)*$")
 STAGE = re.compile(r"Self::\w+(?:\(_\))? => \"([A-Z]\w*)\"")
+SOURCE = re.compile(r"\bsrc/[\w/]+\.rs\b")
 KEY = re.compile(r"keylease\.dev/([a-z][a-z0-9-]*)")
 
 
@@ -109,12 +112,25 @@ def check_paths(pages, files):
         for number, line in prose((ROOT / name).read_text(encoding="utf-8")):
             for code in CODE.findall(line):
                 path = code.strip().rstrip("/")
-                if not PATH.match(code.strip()) or "/" not in code or path.split("/")[0] not in top:
+                whole = path.split("/")[0] in top
+                if not PATH.match(code.strip()) or "/" not in code or not (whole or path.endswith(".rs")):
                     continue
                 for wanted in alternatives(path):
-                    there = any(ROOT.glob(wanted)) if "*" in wanted else wanted in folders or wanted in files
+                    if not whole:
+                        there = any(file.endswith(f"/{wanted}") for file in files)
+                    else:
+                        there = any(ROOT.glob(wanted)) if "*" in wanted else wanted in folders or wanted in files
                     if not there:
                         yield f"{name}:{number}: `{code}`: there is no such path"
+
+
+def check_manifests(files):
+    for name in sorted(files):
+        if name.startswith(("charts/", "deploy/")) and name.endswith((".yaml", ".tpl")):
+            for number, line in enumerate((ROOT / name).read_text(encoding="utf-8").splitlines(), 1):
+                for path in SOURCE.findall(line):
+                    if path not in files:
+                        yield f"{name}:{number}: {path}: there is no such file"
 
 
 def check_summary():
@@ -161,7 +177,10 @@ def check_stages(files):
 def main():
     files = set(tracked())
     pages = sorted(f for f in files if f.endswith(".md"))
-    checks = (check_links(pages), check_paths(pages, files), check_summary(), check_keys(files), check_stages(files))
+    checks = (
+        check_links(pages), check_paths(pages, files), check_manifests(files),
+        check_summary(), check_keys(files), check_stages(files),
+    )
     problems = [problem for check in checks for problem in check]
     print("\n".join(problems) or f"{len(pages)} pages: links, paths and the table of contents are right")
     return bool(problems)

@@ -6,10 +6,11 @@
   verbs: [delete]
 # list, watch: metadata of the Secrets labelled
 # app.kubernetes.io/managed-by=keylease (src/controller/secret_index.rs), and
-# of those in the operator's own namespace (src/controller/mod.rs,
-# account_secrets). get: metadata of a request's Secret (src/observe.rs,
-# secret), and the Secret that an AwsAccount names, in the operator's own
-# namespace, with its data (src/controller/account.rs, credentials).
+# of those in the operator's own namespace (src/controller/concerned.rs,
+# by_secret). get: metadata of a request's Secret (src/observe/mod.rs,
+# secret), and with data the Secret that an AwsAccount names, in the operator's
+# own namespace (src/controller/account.rs, credentials), and one whose
+# credentialProcess gets a new end (src/act/secret.rs, key_beside_end).
 # create, update: src/act/secret.rs, check_secret and publish_secret.
 # patch, delete: the same file, amend_secret and delete_secret. patch, too, of
 # the Secret that an AwsAccount with spec.rootRotation names, in the

@@ -3,7 +3,13 @@
 //!
 //! The sweep compares what AWS tells about all users at once with what the
 //! requests say. That comparison may be hours old and is never acted on; it
-//! makes the one request concerned look for itself.
+//! makes the one request concerned look for itself, at an inventory of its user:
+//!
+//! | It finds | and does |
+//! | --- | --- |
+//! | the key, and no other credential | nothing |
+//! | another key, a password, an MFA device, an SSH key, a certificate | removes it and tells `StrayRemoved`; policies and groups let nobody in and are left |
+//! | no such key, or no such user, twice [`SETTLE`] apart | tells `KeyLost` in phase `Issuing`; then the way of a lost Secret, and the lease keeps its end |
 
 use jiff::Timestamp;
 

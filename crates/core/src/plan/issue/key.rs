@@ -108,7 +108,7 @@ pub(super) fn delivered(view: &View, intent: &Intent, refusal: &Verdict, now: Ti
 }
 
 /// The new key is in the Secret: roll who uses it, take off what the role no
-/// longer says, and tell.
+/// longer says, and tell. Without an overlap the old key goes before that.
 fn finish(view: &View, intent: &Intent, id: &str, term: &Term, now: Timestamp) -> Step {
     let all = view.permissions_on_user();
     let retired = all.iter().filter(|p| !intent.permissions.contains(p));
