@@ -172,7 +172,9 @@ async fn roles_and_accounts_fail_where_a_person_has_to_act() -> Story {
         .account(name, json!({"expectedAccountId": "999999999999"}))
         .await?;
     becomes(&scene, "AwsAccount", name, "Failed").await?;
-    scene.account(name, json!({})).await?;
+    scene
+        .account(name, json!({"expectedAccountId": "123456789012"}))
+        .await?;
     becomes(&scene, "AwsAccount", name, "Current").await?;
     becomes(&scene, "AwsRole", name, "Current").await?;
     let broken = json!({"accountRef": {"name": name}, "iamUser": {"policyDocument": "no JSON"}});

@@ -6,8 +6,9 @@ use jiff::Timestamp;
 
 use super::cluster::Cluster;
 use crate::plan::Step;
-use crate::plan::effect::{Effect, Fault, FaultClass, Outcome, Owner};
+use crate::plan::effect::{Attachment, Effect, Fault, FaultClass, Outcome, Owner};
 use crate::plan::ending::{self, Ending};
+use crate::plan::intent::Permission;
 use crate::plan::live::ROTATE_ANNOTATION;
 use crate::plan::observed::Observed;
 use crate::plan::stage::Live;
@@ -46,10 +47,16 @@ pub(super) enum Flaw {
     RenewUnasked,
     /// Wait out a failure that lies ahead.
     AwaitFailure,
+    /// Delete a user again at once when AWS says that something is on it.
+    DeleteAgain,
+    /// Roll the workload, however often, before the status tells of the new key.
+    RollFirst,
+    /// Believe that a permission stays which an attempt took off.
+    ForgetRemoval,
 }
 
 impl Flaw {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::CreateAgain,
         Self::LetGo,
         Self::LeadForEver,
@@ -63,6 +70,9 @@ impl Flaw {
         Self::WishInstead,
         Self::RenewUnasked,
         Self::AwaitFailure,
+        Self::DeleteAgain,
+        Self::RollFirst,
+        Self::ForgetRemoval,
     ];
 
     /// Spoils a view before a reconciliation begins.
@@ -155,6 +165,19 @@ impl Flaw {
             }
             (Self::SkipProof, Effect::CreateKey, None, _) => {
                 work.held.iter_mut().for_each(|held| held.proven = true);
+            }
+            (Self::DeleteAgain, Effect::DeleteUser, Some(FaultClass::DeleteConflict), _) => {
+                work.user = UserFact::Ours;
+                work.inventory = Some(Default::default());
+                work.failure = None;
+            }
+            (Self::RollFirst, Effect::Restart(workload, _), Some(_), _) => {
+                work.rolls.retain(|roll| roll.workload != *workload);
+                work.roll_tries = 0;
+            }
+            (Self::ForgetRemoval, Effect::Clear(Attachment::ManagedPolicy(arn)), None, _) => {
+                work.granted
+                    .insert(Permission::ManagedPolicy(arn.clone()), true);
             }
             (Self::ForgetKeys, Effect::InspectUser, _, Outcome::User(Owner::Ours)) => {
                 work.keys = KeysFact::Known(Vec::new());

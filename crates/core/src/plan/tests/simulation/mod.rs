@@ -190,16 +190,19 @@ const FOUND: [(Flaw, u64); Flaw::ALL.len()] = [
     (Flaw::CreateAgain, 53),
     (Flaw::LetGo, 11),
     (Flaw::LeadForEver, 44),
-    (Flaw::BelieveCache, 87),
+    (Flaw::BelieveCache, 118),
     (Flaw::SkipProof, 1),
     (Flaw::ForgetKeys, 129),
-    (Flaw::StopAtUnreadable, 22),
+    (Flaw::StopAtUnreadable, 28),
     (Flaw::TakeAnyName, 1),
     (Flaw::BelieveDenials, 19),
     (Flaw::RefusalEnds, 10),
     (Flaw::WishInstead, 79),
     (Flaw::RenewUnasked, 916),
     (Flaw::AwaitFailure, 734),
+    (Flaw::DeleteAgain, 185),
+    (Flaw::RollFirst, 400),
+    (Flaw::ForgetRemoval, 4_118_327),
 ];
 
 #[test]
