@@ -177,7 +177,9 @@ async fn roles_and_accounts_fail_where_a_person_has_to_act() -> Story {
         .await?;
     becomes(&scene, "AwsAccount", name, "Current").await?;
     becomes(&scene, "AwsRole", name, "Current").await?;
-    let broken = json!({"accountRef": {"name": name}, "iamUser": {"policyDocument": "no JSON"}});
+    // It looks like a policy to CEL.
+    let no_json = "{ \"Statement\": all }";
+    let broken = json!({"accountRef": {"name": name}, "iamUser": {"policyDocument": no_json}});
     scene.role(broken).await?;
     becomes(&scene, "AwsRole", name, "Failed").await?;
     scene.role(account).await?;

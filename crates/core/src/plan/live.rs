@@ -78,6 +78,8 @@ const ACTIVE: &[Rule<ActiveAnswer>] = rules![
     rest,
     // All that follows compares the Secret with the status.
     read_secret,
+    // A dead key is neither renewed nor taken for one at rest.
+    finish_mistaken_end,
     // A later end is on the key that a rotation would replace.
     renew,
     // What follows makes keys, which had failed a moment ago.
@@ -143,6 +145,20 @@ fn rest(active: &Active<'_>) -> Option<Step> {
 
 fn read_secret(active: &Active<'_>) -> Option<Step> {
     (active.view.secret == SecretView::Unread).then_some(Step::Look(Look::Secret))
+}
+
+/// The taking down had begun by a clock that was ahead, and was not told yet: the
+/// key that the Secret holds is dead. It is finished, and another lease follows.
+fn finish_mistaken_end(active: &Active<'_>) -> Option<Step> {
+    let key = &active.credential.access_key_id;
+    let dead = is_dead(active.view, key) && active.secret()?.holds(key);
+    dead.then(|| ending::next(active.view, Ending::Lapsed, active.now))
+}
+
+/// Whether this process deleted the key.
+fn is_dead(view: &View, key: &str) -> bool {
+    let key = Attachment::Key(key.to_owned());
+    view.work.cleared.contains(&key)
 }
 
 fn renew(active: &Active<'_>) -> Option<Step> {
@@ -219,13 +235,14 @@ fn end_at_expiry(active: &Active<'_>) -> Option<Step> {
         return Some(Step::Look(Look::Secret));
     }
     if view.end().is_some_and(|end| now < end) {
-        let key = Attachment::Key(credential.access_key_id.clone());
+        let key = &credential.access_key_id;
         let overlap = ttl::overlap(&view.request, length(lease)).unwrap_or_default();
         let over = now.duration_since(lease.expires_at.0) >= overlap;
-        let dead = view.secret_is_shown() || view.work.cleared.contains(&key);
+        let dead = view.secret_is_shown() || is_dead(view, key);
         let paused = ending::paused_since(view, lease.expires_at.0, now).is_some();
         let goes = over && !dead && !paused;
-        return goes.then(|| ending::when_reachable(view, Effect::Clear(key), now));
+        let clear = || Effect::Clear(Attachment::Key(key.clone()));
+        return goes.then(|| ending::when_reachable(view, clear(), now));
     }
     let ending = match standing::ends_for_good(view) {
         _ if !view.rotates() => Ending::Expired,
@@ -305,6 +322,7 @@ pub(super) fn is_resting(view: &View, now: Timestamp) -> bool {
         && secret_stands
         && idle
         && !doubtful
+        && !is_dead(view, &credential.access_key_id)
         && !asked
         && told
         && status::is_acknowledged(view)
@@ -390,6 +408,10 @@ pub(super) fn after_the_end(view: &View, now: Timestamp) -> Step {
     }
     if let Some(report) = status::acknowledged_at_the_end(view, now) {
         return Step::Do(report);
+    }
+    // A session that was issued by a cache that did not know of the end.
+    if let Some(step) = issue::left_by_session(view) {
+        return step;
     }
     let Some(after) = &view.request.spec.ttl_after_expiry else {
         return Step::Rest;

@@ -370,3 +370,23 @@ fn a_lease_that_was_delivered_goes_on_past_the_end_in_the_status() {
     assert!(world.now < status_end(&world));
     assert!(!done.contains(&"delete_user".to_owned()), "{done:?}");
 }
+
+/// A clock that was a day ahead ended the lease, and was set right when its key was
+/// gone and its Secret was not.
+#[test]
+fn a_lease_that_a_wrong_clock_began_to_end_gets_another_key() {
+    let mut world = world();
+    let mut operator = Operator::new();
+    run(&mut operator, &mut world, 10);
+    let right = world.now;
+    world.now += SignedDuration::from_hours(24);
+    world.refusing = vec![("delete_secret", FaultClass::AccessDenied)];
+    run(&mut operator, &mut world, 1);
+    assert!(world.keys().is_empty(), "{:?}", world.applied);
+    assert!(world.secret.is_some());
+    world.now = right;
+    world.refusing.clear();
+    run(&mut operator, &mut world, 5);
+    assert_eq!(world.keys(), [in_secret(&world)], "{:?}", world.applied);
+    assert_eq!(status(&world).phase, Some(Phase::Ready));
+}
