@@ -153,6 +153,9 @@ async fn a_deleted_account_takes_its_leases_with_it() -> Story {
     let revoked =
         |r: &AwsCredentialRequest| r.status.as_ref().and_then(|s| s.phase) == Some(Phase::Revoked);
     scene.until("Revoked", "app", SOON, revoked).await?;
+    let told = serde_json::to_string(&scene.requests().get("app").await?.status)?;
+    let says = "revoked, because AwsAccount account-deleted was deleted";
+    assert!(told.contains(says), "{told}");
     scene.expect_nothing_left("app").await?;
     wait::until("the account's end", SOON, || async {
         api.get_opt(name).await.ok()?.is_none().then_some(())

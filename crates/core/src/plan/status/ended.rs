@@ -39,17 +39,34 @@ pub(in crate::plan) fn expired(view: &View, now: Timestamp) -> Effect {
 /// The lease is about to be taken down before its end.
 pub(in crate::plan) fn revoking(view: &View, now: Timestamp) -> Effect {
     let role = &view.request.spec.role_ref.name;
-    let message = format!("AwsRole {role} revokes the lease; its credential is being removed");
+    let why = match deleted(view) {
+        Some(gone) => format!("{gone} was deleted, which revokes the lease"),
+        None => format!("AwsRole {role} revokes the lease"),
+    };
+    let message = format!("{why}; its credential is being removed");
     let draft = Draft::of(view, Phase::Revoking, now)
         .not_ready(Reason::Revoking, &message)
         .set(ConditionType::Revoked, false, Reason::Revoking, &message);
     draft.report(None)
 }
 
-/// The role revoked the lease and AWS holds nothing any more.
+/// What was deleted, if that revokes the lease.
+fn deleted(view: &View) -> Option<String> {
+    let hint = &view.role_hint;
+    let account = view.intent().filter(|_| hint.account_leaving);
+    let account = account.map(|intent| format!("AwsAccount {}", intent.account));
+    let role = &view.request.spec.role_ref.name;
+    let role = || hint.leaving.then(|| format!("AwsRole {role}"));
+    account.or_else(role)
+}
+
+/// The lease was revoked, and AWS holds nothing any more.
 pub(in crate::plan) fn revoked(view: &View, now: Timestamp) -> Effect {
     let role = &view.request.spec.role_ref.name;
-    let why = format!("the lease was revoked by AwsRole {role}");
+    let why = match deleted(view) {
+        Some(gone) => format!("the lease was revoked, because {gone} was deleted"),
+        None => format!("the lease was revoked by AwsRole {role}"),
+    };
     ended(view, Phase::Revoked, Reason::Revoked, &why, now)
 }
 
