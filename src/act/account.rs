@@ -10,6 +10,19 @@ use keylease_core::plan::effect::{Fault, FaultClass};
 /// Writes that may meet another's before one is given up.
 const ATTEMPTS: usize = 5;
 
+/// A read and a write, once more where another's write came between.
+#[derive(Default)]
+pub(super) struct Attempts(usize);
+
+impl Attempts {
+    /// Whether to begin again with what is there now.
+    pub(super) fn again(&mut self, result: &Result<(), Fault>) -> bool {
+        self.0 += 1;
+        let stale = matches!(result, Err(fault) if fault.class == FaultClass::Stale);
+        stale && self.0 < ATTEMPTS
+    }
+}
+
 impl Hands {
     /// Changes the account's status, starting from what it is now, and writes
     /// nothing where nothing changes. Another account of the same name is left
@@ -23,14 +36,13 @@ impl Hands {
         account: &AwsAccount,
         mut change: impl FnMut(&mut AwsAccountStatus),
     ) -> Result<(), Fault> {
-        let mut result = Ok(());
-        for _ in 0..ATTEMPTS {
-            result = self.report_once(account, &mut change).await;
-            if !matches!(&result, Err(fault) if fault.class == FaultClass::Stale) {
-                break;
+        let mut attempts = Attempts::default();
+        loop {
+            let result = self.report_once(account, &mut change).await;
+            if !attempts.again(&result) {
+                return result;
             }
         }
-        result
     }
 
     async fn report_once(

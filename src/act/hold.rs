@@ -10,14 +10,12 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::MutexGuard;
 
+use super::account::Attempts;
 use super::{FIELD_MANAGER, Hands, KubeCalls};
 use keylease_api::AwsAccount;
 use keylease_api::decode::{Lenient, Salvage};
 use keylease_core::plan::effect::{Fault, FaultClass, Outcome};
 use keylease_core::plan::intent::HOLD;
-
-/// Writes that may meet another's before one is given up.
-const ATTEMPTS: usize = 5;
 
 /// The accounts that are known to be held, by name.
 ///
@@ -42,9 +40,14 @@ impl Holds {
         self.turn.lock().await
     }
 
-    /// The hold is about to be taken off, or the account is gone.
-    pub fn ends(&self, account: &str) {
-        self.standing.lock().remove(account);
+    /// The hold comes off, unless somebody needs it. Whether it does.
+    pub fn ends_unless(&self, account: &str, needed: impl FnOnce() -> bool) -> bool {
+        let mut standing = self.standing.lock();
+        let ends = !needed();
+        if ends {
+            standing.remove(account);
+        }
+        ends
     }
 
     /// The hold is on the account.
@@ -57,24 +60,27 @@ impl Hands {
     /// Puts the hold on the account of that name, as it is now.
     pub(super) async fn hold_account(&self, name: &str) -> Result<Outcome, Fault> {
         let _turn = self.holds.turn().await;
-        let api: Api<Lenient<AwsAccount>> = Api::all(self.client.clone());
-        let mut result = Ok(());
-        for _ in 0..ATTEMPTS {
-            let Lenient(current) = self.calls.make("get_account", api.get(name)).await?;
-            if current.metadata.deletion_timestamp.is_some() {
-                return Err(Fault {
-                    class: FaultClass::Unavailable,
-                    message: format!("AwsAccount {name} is being deleted"),
-                });
-            }
-            result = set_hold(&api, &self.calls, &current, true).await;
-            if !matches!(&result, Err(fault) if fault.class == FaultClass::Stale) {
-                break;
+        let mut attempts = Attempts::default();
+        loop {
+            let result = self.hold_once(name).await;
+            if !attempts.again(&result) {
+                result?;
+                self.holds.begins(name);
+                return Ok(Outcome::Done);
             }
         }
-        result?;
-        self.holds.begins(name);
-        Ok(Outcome::Done)
+    }
+
+    async fn hold_once(&self, name: &str) -> Result<(), Fault> {
+        let api: Api<Lenient<AwsAccount>> = Api::all(self.client.clone());
+        let Lenient(current) = self.calls.make("get_account", api.get(name)).await?;
+        if current.metadata.deletion_timestamp.is_some() {
+            return Err(Fault {
+                class: FaultClass::Unavailable,
+                message: format!("AwsAccount {name} is being deleted"),
+            });
+        }
+        set_hold(&api, &self.calls, &current, true).await
     }
 }
 

@@ -120,16 +120,10 @@ async fn keep_while_used(account: &AwsAccount, ctx: &Context) {
             .requests
             .find(|r| r.glance.holds && *r.glance.account == *name)
             .is_some();
-    if !in_use {
-        let stood = holds.stands(name);
-        holds.ends(name);
-        // A request with a place may have found the hold a moment ago.
-        if ctx.ledger.places_in(name) > 0 {
-            if stood {
-                holds.begins(name);
-            }
-            return;
-        }
+    // A request with a place may have found the hold a moment ago.
+    let needed = || ctx.ledger.places_in(name) > 0;
+    if !in_use && !holds.ends_unless(name, needed) {
+        return;
     }
     let api = Api::all(ctx.client.clone());
     if let Err(fault) = set_hold(&api, &ctx.hands.calls, account, in_use).await {
@@ -189,7 +183,7 @@ async fn write(
 
 /// The account was deleted.
 pub fn forget(ctx: &AccountContext, name: &str) {
-    ctx.shared.hands.holds.ends(name);
+    ctx.shared.hands.holds.ends_unless(name, || false);
     ctx.sign_ins.forget(name);
     ctx.rotations.lock().remove(name);
 }

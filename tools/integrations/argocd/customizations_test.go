@@ -2,7 +2,6 @@ package argocd
 
 import (
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -10,6 +9,8 @@ import (
 	"time"
 
 	"sigs.k8s.io/yaml"
+
+	"keylease.dev/tools/integrations/files"
 )
 
 // customizations has the form of Argo CD's folder of that name.
@@ -63,18 +64,9 @@ func found(t *testing.T, pattern ...string) []string {
 	return files
 }
 
-func text(t *testing.T, path ...string) string {
-	t.Helper()
-	read, err := os.ReadFile(filepath.Join(path...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(read)
-}
-
 func read(t *testing.T, into any, path ...string) {
 	t.Helper()
-	if err := yaml.UnmarshalStrict([]byte(text(t, path...)), into); err != nil {
+	if err := yaml.UnmarshalStrict(files.Text(t, path...), into); err != nil {
 		t.Fatalf("%v: %v", path, err)
 	}
 }
@@ -90,7 +82,7 @@ func TestHealth(t *testing.T) {
 			t.Run(filepath.Base(folder)+"/"+filepath.Base(test.InputPath), func(t *testing.T) {
 				input := map[string]any{}
 				read(t, &input, folder, test.InputPath)
-				answer, err := run(text(t, script), input, now)
+				answer, err := run(string(files.Text(t, script)), input, now)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -120,7 +112,7 @@ func TestDiscovery(t *testing.T) {
 			t.Run(filepath.Base(test.InputPath), func(t *testing.T) {
 				input := map[string]any{}
 				read(t, &input, folder, test.InputPath)
-				answer, err := run(text(t, folder, "discovery.lua"), input, now)
+				answer, err := run(string(files.Text(t, folder, "discovery.lua")), input, now)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -133,7 +125,7 @@ func TestDiscovery(t *testing.T) {
 					name := action.Name
 					action.Name = ""
 					wanted[name] = action
-					text(t, folder, name, "action.lua")
+					files.Text(t, folder, name, "action.lua")
 				}
 				if !reflect.DeepEqual(is, wanted) {
 					t.Errorf("%+v, not %+v", is, wanted)
@@ -154,7 +146,7 @@ func TestActions(t *testing.T) {
 				read(t, &input, folder, test.InputPath)
 				read(t, &before, folder, test.InputPath)
 				read(t, &wanted, folder, test.ExpectedOutputPath)
-				answer, err := run(text(t, folder, test.Action, "action.lua"), input, now)
+				answer, err := run(string(files.Text(t, folder, test.Action, "action.lua")), input, now)
 				if err != nil {
 					t.Fatal(err)
 				}

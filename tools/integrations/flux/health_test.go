@@ -3,7 +3,6 @@ package flux
 
 import (
 	"bytes"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,6 +11,8 @@ import (
 	"github.com/fluxcd/pkg/runtime/cel"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
+
+	"keylease.dev/tools/integrations/files"
 )
 
 const (
@@ -44,12 +45,8 @@ var wanted = map[string]string{
 // expressions are the only ones of the example.
 func expressions(t *testing.T) *kustomize.HealthCheckExpressions {
 	t.Helper()
-	text, err := os.ReadFile(example)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var found []kustomize.CustomHealthCheck
-	for _, part := range bytes.Split(text, []byte("\n---\n")) {
+	for _, part := range bytes.Split(files.Text(t, example), []byte("\n---\n")) {
 		var read struct {
 			Spec struct {
 				HealthCheckExprs []kustomize.CustomHealthCheck `json:"healthCheckExprs"`
@@ -71,23 +68,15 @@ func TestHealthCheckExpressions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := filepath.Glob(filepath.Join(states, "*.yaml"))
-	if err != nil || len(files) != len(wanted) {
-		t.Fatalf("%d files, and %d are wanted: %v", len(files), len(wanted), err)
+	all, err := filepath.Glob(filepath.Join(states, "*.yaml"))
+	if err != nil || len(all) != len(wanted) {
+		t.Fatalf("%d files, and %d are wanted: %v", len(all), len(wanted), err)
 	}
-	for _, file := range files {
+	for _, file := range all {
 		state := strings.TrimSuffix(filepath.Base(file), ".yaml")
 		t.Run(state, func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			line, err := yaml.YAMLToJSON(text)
-			if err != nil {
-				t.Fatal(err)
-			}
 			object := &unstructured.Unstructured{}
-			if err := object.UnmarshalJSON(line); err != nil {
+			if err := object.UnmarshalJSON(files.JSON(t, file)); err != nil {
 				t.Fatal(err)
 			}
 			result, err := evaluator.Evaluate(t.Context(), object)

@@ -3,12 +3,11 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"sigs.k8s.io/yaml"
+	"keylease.dev/tools/integrations/files"
 )
 
 // objects has one object of each kind in each state that people meet: the test
@@ -46,27 +45,19 @@ var wanted = map[string]string{
 }
 
 func TestStates(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(objects, "*", "testdata", "*.yaml"))
+	all, err := filepath.Glob(filepath.Join(objects, "*", "testdata", "*.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(files) != len(wanted) {
-		t.Errorf("%d files, and %d are wanted", len(files), len(wanted))
+	if len(all) != len(wanted) {
+		t.Errorf("%d files, and %d are wanted", len(all), len(wanted))
 	}
-	for _, file := range files {
+	for _, file := range all {
 		kind := filepath.Base(filepath.Dir(filepath.Dir(file)))
 		state := kind + "/" + strings.TrimSuffix(filepath.Base(file), ".yaml")
 		t.Run(state, func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			line, err := yaml.YAMLToJSON(text)
-			if err != nil {
-				t.Fatal(err)
-			}
 			var out bytes.Buffer
-			if err := judge(bytes.NewReader(append(line, '\n')), &out); err != nil {
+			if err := judge(bytes.NewReader(append(files.JSON(t, file), '\n')), &out); err != nil {
 				t.Fatal(err)
 			}
 			said, _, _ := strings.Cut(out.String(), "\t")

@@ -6,7 +6,6 @@ package kyverno
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/apiserver/pkg/cel/environment"
 	"sigs.k8s.io/yaml"
+
+	"keylease.dev/tools/integrations/files"
 )
 
 // policies has a folder for each policy, in the form that `kyverno test` reads.
@@ -45,11 +46,7 @@ type tests struct {
 
 func read(t *testing.T, into any, path ...string) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(path...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := yaml.Unmarshal(text, into); err != nil {
+	if err := yaml.Unmarshal(files.Text(t, path...), into); err != nil {
 		t.Fatalf("%v: %v", path, err)
 	}
 }
@@ -57,12 +54,8 @@ func read(t *testing.T, into any, path ...string) {
 // documents are the objects of a file, by kind and name.
 func documents(t *testing.T, path ...string) map[string]object {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(path...))
-	if err != nil {
-		t.Fatal(err)
-	}
 	all := map[string]object{}
-	for _, part := range bytes.Split(text, []byte("\n---\n")) {
+	for _, part := range bytes.Split(files.Text(t, path...), []byte("\n---\n")) {
 		read := object{}
 		if err := yaml.Unmarshal(part, &read); err != nil {
 			t.Fatalf("%v: %v", path, err)

@@ -107,8 +107,8 @@ pub enum Outcome {
 /// - the key before comes to be deleted only when the Secret holds the new one,
 ///   and the operator's session uses that;
 /// - a key that this process does not know to be its own is deleted only under
-///   a claim, only if a `CreateKey` of that claim has no answer that anybody
-///   knows, and only if it was made in the claim's window.
+///   a claim, only if a `CreateKey` of that claim may have made one that nobody
+///   knows of, and only if it was made in the claim's window.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// Read the Secret.

@@ -119,8 +119,9 @@ fn next_key(view: &View, granted: Granted, rotates: bool, now: Timestamp) -> Ste
     }
 }
 
-/// A session that was delivered, and never told of: its request is refused now,
-/// and what has no intent takes nothing back. The watch knows of the Secret.
+/// A session that was delivered, and never told of: its request is refused,
+/// unreadable or over, and what has no intent takes nothing back. The watch knows
+/// of the Secret.
 pub(super) fn left_by_session(view: &View) -> Option<Step> {
     match (&view.hint, &view.secret) {
         (SecretHint::Holds(_), SecretView::Unread) => Some(Step::Look(Look::Secret)),
